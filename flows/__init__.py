@@ -1,0 +1,1 @@
+"""Prefect flows: the chain, and one flow for each action."""

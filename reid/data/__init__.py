@@ -1,0 +1,1 @@
+"""From archives to batches of pixels. Knows no model."""

@@ -1,0 +1,83 @@
+"""What a data set is, once read: image records, and what else lay in the folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+JUNK_PID = -1
+"""Market-1501's label for bad detections: dropped everywhere, never a match and never a miss."""
+
+DISTRACTOR_PID = 0
+"""Market-1501's label for background people: kept in the gallery, never a match."""
+
+
+@dataclass(frozen=True, order=True)
+class Record:
+    """One labelled image.
+
+    Attributes:
+        path: absolute path of the image file.
+        pid: person identity; `JUNK_PID`, `DISTRACTOR_PID` or a positive number.
+        camid: camera number exactly as the file name gives it (Market-1501 counts from 1).
+    """
+
+    path: Path
+    pid: int
+    camid: int
+
+
+@dataclass(frozen=True)
+class Subset:
+    """The images of one folder (train, query or gallery), in sorted order of their paths.
+
+    Attributes:
+        name: what the messages call it, e.g. "train", "query", "gallery".
+        root: the folder that was read.
+        records: images with an identity, junk excluded.
+        junk: images labelled -1; dropped from training and evaluation, still embedded by `inference`.
+        unmatched: image files whose names do not follow the naming; counted and named, never guessed at.
+        foreign: other files in the folder (`Thumbs.db`, `LICENSE`), by relative name.
+    """
+
+    name: str
+    root: Path
+    records: tuple[Record, ...]
+    junk: tuple[Record, ...] = ()
+    unmatched: tuple[Path, ...] = ()
+    foreign: tuple[str, ...] = field(default=())
+
+    @property
+    def images(self) -> tuple[Path, ...]:
+        """Every image file found, whatever its name, sorted."""
+        return tuple(sorted([r.path for r in self.records] + [r.path for r in self.junk] + list(self.unmatched)))
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Sorted identities, distractors (0) left out."""
+        return tuple(sorted({r.pid for r in self.records} - {DISTRACTOR_PID}))
+
+    @property
+    def camids(self) -> tuple[int, ...]:
+        """Sorted camera numbers."""
+        return tuple(sorted({r.camid for r in self.records}))
+
+    @property
+    def num_distractors(self) -> int:
+        """Images with identity 0."""
+        return sum(r.pid == DISTRACTOR_PID for r in self.records)
+
+
+def fingerprint(paths: Sequence[Path], digests: Sequence[str]) -> str:
+    """Identifies a set of images by base names and contents: the same from a folder and from any archive of it.
+
+    Args:
+        paths: image files, any order.
+        digests: the SHA-256 of each file, hexadecimal, in the same order.
+    """
+    whole = hashlib.sha256()
+    for name, digest in sorted(zip((p.name for p in paths), digests, strict=True)):
+        whole.update(f"{name}\0{digest}\n".encode())
+    return whole.hexdigest()

@@ -1,0 +1,1 @@
+"""The trained network outside of training: ONNX and what loads it."""

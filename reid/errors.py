@@ -1,0 +1,82 @@
+"""Everything this package raises on purpose.
+
+    ReidError                    anything below; exit code 1
+    ├── SpecError                the experiment spec or the command line is wrong; exit code 2
+    ├── DataError                images, names, identities or embeddings cannot be used; exit code 2
+    │   └── ArchiveError         an archive is truncated, unsafe or of an unknown kind
+    ├── FetchError               a source could not be reached, or refused us
+    ├── CheckpointError          a checkpoint is missing, damaged or of another network
+    ├── StorageError             the disk is full or not writable; final names are untouched
+    ├── ExportError              the exported network does not equal the trained one
+    ├── TrackingError            MLflow cannot be reached or does not know the run or model
+    └── PromotionRefused         the challenger is not better than the champion
+
+Each has three parts: what was found (numbers, place), why that cannot work, what to do next. `str()` joins them.
+"""
+
+from __future__ import annotations
+
+
+class ReidError(Exception):
+    """Base of all errors that this package raises on purpose.
+
+    Args:
+        found: what was found, with numbers and the place.
+        why: why it cannot work; empty where `found` says it.
+        fix: what the reader can do next.
+    """
+
+    exit_code = 1
+
+    def __init__(self, found: str, why: str = "", fix: str = "") -> None:
+        super().__init__(found, why, fix)
+        self.found = found
+        self.why = why
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return " ".join(_sentence(part) for part in (self.found, self.why, self.fix) if part)
+
+
+class SpecError(ReidError):
+    """The experiment spec or the command line is wrong: unknown key, value out of bounds, missing mandatory value."""
+
+    exit_code = 2
+
+
+class DataError(ReidError):
+    """Images, names, identities or embeddings cannot be used as they are."""
+
+    exit_code = 2
+
+
+class ArchiveError(DataError):
+    """An archive is truncated, would write outside its folder, is larger than allowed, or is of an unknown kind."""
+
+
+class FetchError(ReidError):
+    """A source could not be reached, refused the credentials, or does not exist."""
+
+
+class CheckpointError(ReidError):
+    """A checkpoint is missing, ambiguous, damaged, or belongs to another network."""
+
+
+class StorageError(ReidError):
+    """The disk is full or not writable. Nothing is left under a final name."""
+
+
+class ExportError(ReidError):
+    """The exported network does not compute what the trained network computes."""
+
+
+class TrackingError(ReidError):
+    """MLflow cannot be reached, or does not know the run or model that was named."""
+
+
+class PromotionRefused(ReidError):
+    """The challenger is not better than the champion on the same test set; the alias stays where it was."""
+
+
+def _sentence(text: str) -> str:
+    return text if text[-1] in ".!?" else f"{text}."

@@ -1,0 +1,1 @@
+"""Network, losses, optimiser, training loop and checkpoints."""
