@@ -34,7 +34,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             _sync(temporary)
-            os.replace(temporary, path)
+            temporary.replace(path)
             _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
@@ -82,7 +82,7 @@ def replace_link(link: Path, target: Path) -> None:
     temporary = link.with_name(f".{link.name}.{uuid.uuid4().hex[:8]}.tmp")
     with storage_errors(link):
         temporary.symlink_to(os.path.relpath(target, link.parent))
-        os.replace(temporary, link)
+        temporary.replace(link)
 
 
 def sha256_of(path: Path) -> str:
