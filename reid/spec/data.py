@@ -1,0 +1,67 @@
+"""The `dataset` and `re_ranking` blocks: which images are read, how they are batched, and how matches are re-ranked."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from reid.spec.base import Section, key
+
+_Deviation = Annotated[float, Field(gt=0)]
+
+
+class DatasetSpec(Section):
+    """Sources, batches and training augmentation."""
+
+    train_dataset_dir: str = key(
+        "", "Training images: a folder, .tar, .tar.gz, .zip, or a file://, https:// or s3:// URI."
+    )
+    test_dataset_dir: str = key("", "Gallery images for validation; the same kinds of sources.")
+    query_dataset_dir: str = key("", "Query images for validation; the same kinds of sources.")
+    num_classes: int = key(
+        751,
+        "Number of training identities.",
+        ge=1,
+        popular=True,
+        no_effect="counted in the training images, and read from the checkpoint afterwards",
+    )
+    batch_size: int = key(64, "Training images in a batch, all GPUs together.", ge=1, popular=True)
+    val_batch_size: int = key(128, "Images in a batch of validation, evaluation and inference.", ge=1, popular=True)
+    num_workers: int = key(8, "Processes that read images.", ge=0, tao_bounds=(1, None), popular=True)
+    pixel_mean: tuple[float, float, float] = key(
+        (0.485, 0.456, 0.406), "Mean of the red, green and blue values, as fractions.", automl=False
+    )
+    pixel_std: tuple[_Deviation, _Deviation, _Deviation] = key(
+        (0.226, 0.226, 0.226), "Standard deviation of the red, green and blue values, as fractions.", automl=False
+    )
+    padding: int = key(10, "Pixels added around a training image before the random crop.", ge=0, tao_bounds=(0, 10))
+    prob: float = key(0.5, "Probability of mirroring a training image.", ge=0, le=1)
+    re_prob: float = key(0.5, "Probability of erasing a random rectangle of a training image.", ge=0, le=1)
+    sampler: Literal["softmax", "triplet", "softmax_triplet"] = key(
+        "softmax_triplet", "Losses used: identity only, triplet only, or both. Batches are P x K in every case."
+    )
+    num_instances: int = key(
+        4, "Images of each identity in a batch (K); must divide batch_size.", ge=2, tao_bounds=(4, None), popular=True
+    )
+    cache_dir: str = key("", "Folder of fetched archives and packed images; empty: the user's cache folder.", ours=True)
+    on_bad_image: Literal["skip", "error"] = key(
+        "skip", "What an unreadable image does: skip counts and names it, error stops.", ours=True
+    )
+    max_archive_gb: float = key(200.0, "Most that one archive may unpack to, gigabytes.", gt=0, ours=True)
+    recursive: bool = key(False, "Read images in subfolders too.", ours=True)
+
+
+class ReRankingSpec(Section):
+    """k-reciprocal re-ranking, and the size of the evaluation's plots."""
+
+    re_ranking: bool = key(False, "Re-rank matches in validation and evaluation. Often moves mAP by several points.")
+    k1: int = key(20, "Neighbours that must agree in both directions.", ge=1, tao_bounds=(20, 20), popular=True)
+    k2: int = key(6, "Neighbours averaged to expand each query.", ge=1, tao_bounds=(6, 6), popular=True)
+    lambda_value: float = key(
+        0.3, "Weight of the original distance; the rest is Jaccard.", ge=0, le=1, tao_bounds=(0, 0.3)
+    )
+    max_rank: int = key(
+        10, "Last rank of the CMC curve, and columns of the match plot.", ge=1, tao_bounds=(10, 10), popular=True
+    )
+    num_query: int = key(10, "Queries shown in the match plot.", ge=1, tao_bounds=(10, 10), popular=True)

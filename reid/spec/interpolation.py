@@ -1,0 +1,92 @@
+"""Replaces `${other.key}` in values, with OmegaConf and without any resolver but `oc.env`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from reid.spec.document import Given, Problem
+from reid.spec.keys import nested, spec_keys
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+_RESOLVER = re.compile(r"(?<!\\)\$\{\s*([A-Za-z_][\w.]*)\s*:")
+_REFERENCE = re.compile(r"(?<!\\)\$\{\s*([A-Za-z_][\w.]*)\s*\}")
+
+
+def interpolate(chosen: dict[str, Given], problems: list[Problem], warnings: list[str]) -> dict[str, Any]:
+    """The values by canonical name, with references to other keys filled in.
+
+    A reference may name any key of the spec, given or not. Text built around a key that is unset is unset too:
+    `${results_dir}/train` must not become `/train`.
+
+    Args:
+        chosen: what the user gave, by canonical name.
+        problems: receives references that cannot be resolved, and resolvers.
+        warnings: receives values that became unset.
+    """
+    values = {path: given.value for path, given in chosen.items()}
+    wanted = [path for path, value in values.items() if "${" in str(value)]
+    if not wanted:  # OmegaConf costs 0.2 s to import, and most specs have no reference
+        return values
+    values = {path: "" if value == "???" else value for path, value in values.items()}
+    everything = {path: key.default for path, key in spec_keys().items()} | values
+    config = _config(everything)
+    for path in wanted:
+        refused = set(_RESOLVER.findall(str(values[path]))) - {"oc.env"}
+        if refused:
+            problems.append(_refused(path, chosen[path], sorted(refused)[0]))
+            del values[path]
+        elif _is_unset(path, everything, ()):
+            warnings.append(f"{path}: {values[path]!r} refers to a key that is not set, so it counts as not set")
+            values[path] = ""
+        else:
+            try:
+                values[path] = _resolve(config, path)
+            except Exception as error:  # OmegaConf raises its own tree, and RecursionError for circles
+                problems.append(
+                    Problem(
+                        f"{path} is {chosen[path].value!r} ({chosen[path].place}), which cannot be filled in",
+                        str(error).splitlines()[0] if str(error) else type(error).__name__,
+                        "refer to keys by their full dotted name, e.g. ${results_dir} or ${train.num_epochs}",
+                    )
+                )
+                del values[path]
+    return values
+
+
+def escape(text: str) -> str:
+    """Text that `interpolate` gives back unchanged, whatever it holds."""
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+
+
+def _config(everything: dict[str, Any]) -> DictConfig:
+    from omegaconf import OmegaConf
+
+    return OmegaConf.create(nested(everything))
+
+
+def _resolve(config: DictConfig, path: str) -> Any:
+    from omegaconf import OmegaConf
+
+    value = OmegaConf.select(config, path)
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def _is_unset(path: str, everything: dict[str, Any], seen: tuple[str, ...]) -> bool:
+    """Whether the key has no value, or is text around a key that has none."""
+    value = everything.get(path)
+    if value == "" or value is None:
+        return True
+    if path in seen or not isinstance(value, str):
+        return False
+    return any(name in spec_keys() and _is_unset(name, everything, (*seen, path)) for name in _REFERENCE.findall(value))
+
+
+def _refused(path: str, given: Given, resolver: str) -> Problem:
+    return Problem(
+        f"{path} uses the resolver {resolver} ({given.place})",
+        "a spec is data: nothing in it is computed or run",
+        "write the value itself, a reference such as ${results_dir}, or ${oc.env:NAME} for an environment variable",
+    )

@@ -1,0 +1,220 @@
+"""From a spec file and `a.b=c` overrides to a validated spec, with a report of what was changed on the way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reid.errors import SpecError
+from reid.spec.aliases import canonical, canonical_value, nearest
+from reid.spec.checks import check_keys_together, settle
+from reid.spec.document import Given, Problem, read_file, read_overrides
+from reid.spec.interpolation import escape, interpolate
+from reid.spec.keys import section_paths, spec_keys
+from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.validate import validate
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A key that was given under another name."""
+
+    given: str
+    used: str
+    place: str
+
+
+@dataclass(frozen=True)
+class SpecReport:
+    """What happened between the user's file and the spec.
+
+    Attributes:
+        file: the spec file, None when only defaults and overrides were used.
+        given: every key as the user wrote it, file first and overrides last, by dotted name.
+        normalised: the user's keys under their names here, after interpolation; no defaults.
+        aliases: keys given under another name.
+        no_effect: keys the user set that do nothing here, with the reason.
+        warnings: values that were changed, and combinations that do less than they seem to.
+        notes: settings that move results or speed a lot, stated in every report.
+    """
+
+    file: Path | None
+    given: dict[str, Any]
+    normalised: dict[str, Any]
+    aliases: tuple[Alias, ...]
+    no_effect: dict[str, str]
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LoadedSpec:
+    """A validated spec and the report of how it came about."""
+
+    spec: ReIdentificationSpec
+    report: SpecReport
+
+
+def load_spec(action: str = "", file: Path | str | None = None, overrides: Sequence[str] = ()) -> LoadedSpec:
+    """Reads, renames, interpolates and validates a spec.
+
+    Args:
+        action: the verb the spec is for; checks of training alone are left out for the others. Empty: all checks.
+        file: YAML or JSON; None for the defaults.
+        overrides: `a.b=c` arguments; the last one wins, and all win over the file.
+
+    Raises:
+        SpecError: names every problem that was found, not only the first.
+    """
+    path = Path(file) if file else None
+    in_file, problems = read_file(path) if path else ([], [])
+    in_overrides, more = read_overrides(overrides)
+    problems += more
+
+    aliases: list[Alias] = []
+    warnings: list[str] = []
+    chosen = _known(in_file, aliases, problems, one_layer=True)
+    chosen |= _known(in_overrides, aliases, problems, one_layer=False)
+    values = interpolate(chosen, problems, warnings)
+    values = _typed(values, chosen, warnings)
+    spec = validate(values, {name: given.place for name, given in chosen.items()}, problems)
+    if spec is not None:
+        spec = validate(values | settle(spec, warnings), {}, problems) or spec
+        check_keys_together(spec, action, problems, warnings)
+    if problems or spec is None:
+        raise _error(problems, path)
+
+    report = SpecReport(
+        file=path,
+        given={given.path: given.value for given in (*in_file, *in_overrides)},
+        normalised=values,
+        aliases=tuple(aliases),
+        no_effect={name: spec_keys()[name].no_effect for name in values if spec_keys()[name].no_effect},
+        warnings=tuple(warnings),
+        notes=_notes(spec),
+    )
+    return LoadedSpec(spec, report)
+
+
+def dump_spec(spec: ReIdentificationSpec) -> str:
+    """The resolved spec as YAML; loading it gives an equal spec."""
+    return yaml.safe_dump(_literal(spec.model_dump(mode="json")), sort_keys=False, allow_unicode=True, width=120)
+
+
+def flatten_spec(spec: ReIdentificationSpec) -> dict[str, Any]:
+    """Every key by its dotted path, with plain values (lists, not tuples)."""
+    flat: dict[str, Any] = {}
+    for path in spec_keys():
+        value: Any = spec
+        for name in path.split("."):
+            value = getattr(value, name)
+        flat[path] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def log_report(report: SpecReport) -> None:
+    """One line for each alias and warning, and one for all keys without effect."""
+    for alias in report.aliases:
+        log.info("spec: %s (%s) is read as %s", alias.given, alias.place, alias.used)
+    for warning in report.warnings:
+        log.warning("spec: %s", warning)
+    if report.no_effect:
+        log.info(
+            "spec: %d keys are accepted and have no effect here; `reid spec check` lists them", len(report.no_effect)
+        )
+
+
+def _known(
+    layer: Iterable[Given], aliases: list[Alias], problems: list[Problem], *, one_layer: bool
+) -> dict[str, Given]:
+    """The layer's values by their canonical names; unknown names and contradictions become problems."""
+    chosen: dict[str, Given] = {}
+    for given in layer:
+        path = canonical(given.path)
+        if path not in spec_keys():
+            problems.append(_unknown(given, path))
+            continue
+        if path != given.path:
+            aliases.append(Alias(given.path, path, given.place))
+        other = chosen.get(path)
+        if one_layer and other is not None and other.value != given.value:
+            problems.append(
+                Problem(
+                    f"{other.path} is {other.value!r} ({other.place}), {given.path} is {given.value!r} ({given.place})",
+                    "both are names of the same setting",
+                    f"keep one of them, best as {path}",
+                )
+            )
+        chosen[path] = given
+    return chosen
+
+
+def _unknown(given: Given, path: str) -> Problem:
+    if path in section_paths():
+        return Problem(
+            f"{given.path} is {given.value!r} ({given.place})",
+            "it is the name of a block of keys and has no value of its own",
+            f"set a key of it, e.g. {next(key for key in spec_keys() if key.startswith(path + '.'))}",
+        )
+    guess = nearest(path)
+    fix = f"did you mean {guess}?" if guess else "`reid schema --docs FILE` writes the table of all keys"
+    return Problem(f"unknown key {given.path} ({given.place})", "no action reads a key of this name", fix)
+
+
+def _typed(values: dict[str, Any], chosen: dict[str, Given], warnings: list[str]) -> dict[str, Any]:
+    """Leaves out what is unset, keeps the text of keys that take text, and renames values."""
+    typed: dict[str, Any] = {}
+    for path, value in values.items():
+        key = spec_keys()[path]
+        if value is None or value == "" or value == "???":
+            if "" in key.choices:
+                typed[path] = ""
+            continue
+        raw = chosen[path].raw
+        if key.kind == "string" and not key.choices and raw is not None and not isinstance(value, str):
+            value = raw
+        typed[path], warning = canonical_value(path, value)
+        if warning:
+            warnings.append(warning)
+    return typed
+
+
+def _literal(value: Any) -> Any:
+    """Protects text that looks like an interpolation, so that it is read back as text."""
+    if isinstance(value, dict):
+        return {name: _literal(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_literal(item) for item in value]
+    return escape(value) if isinstance(value, str) else value
+
+
+def _error(problems: list[Problem], file: Path | None) -> SpecError:
+    if len(problems) == 1:
+        (one,) = problems
+        return SpecError(one.found, one.why, one.fix)
+    lines = [
+        f"{number}. " + ": ".join(part for part in (problem.found, problem.why) if part)
+        for number, problem in enumerate(problems, 1)
+    ]
+    fixes = [f"{number}. {problem.fix}" for number, problem in enumerate(problems, 1) if problem.fix]
+    return SpecError(
+        f"{len(problems)} problems in the spec" + (f" {file}" if file else "") + ":\n" + "\n".join(lines),
+        "",
+        "\n".join(fixes),
+    )
+
+
+def _notes(spec: ReIdentificationSpec) -> tuple[str, ...]:
+    gpus = spec.train.num_gpus * spec.train.num_nodes
+    return (
+        f"re_ranking.re_ranking is {str(spec.re_ranking.re_ranking).lower()}; it often moves mAP by several points",
+        f"dataset.batch_size {spec.dataset.batch_size} is the total of {gpus} device(s): "
+        f"{spec.dataset.batch_size // gpus} images each, {spec.dataset.num_instances} of each identity",
+    )

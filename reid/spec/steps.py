@@ -1,0 +1,91 @@
+"""The blocks of the actions around training: select, evaluate, inference, export, register, promote."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from reid.spec.base import Section, key
+from reid.spec.training import GpuIds
+
+_ONE_GPU = "this action runs on one device, the first of gpu_ids"
+_ONE_MACHINE = "this action runs on one machine"
+_NO_TENSORRT = "TensorRT engines are not read in this release; give a checkpoint"
+_PARENT = "MLflow run id or results folder whose checkpoint is used when checkpoint is empty."
+
+
+class SelectSpec(Section):
+    """Choosing one of the checkpoints that a training left."""
+
+    method: Literal["best_model", "latest_model", "from_epoch_number"] = key(
+        "best_model",
+        "Which checkpoint: the best by cmc_rank_1 (mAP breaks ties), the newest, or that of epoch_number.",
+        ours=True,
+    )
+    epoch_number: int | None = key(None, "Epoch asked for by from_epoch_number, counted from 0.", ge=0, ours=True)
+    run: str = key("", "MLflow run id or results folder to choose from; empty: <results_dir>/train.", ours=True)
+    results_dir: str = key("", "Folder of the results; empty: <results_dir>/select.", ours=True)
+
+
+class EvaluateSpec(Section):
+    """Measuring a checkpoint on a query and a gallery set."""
+
+    num_gpus: int = key(1, "GPUs.", ge=1, popular=True, no_effect=_ONE_GPU)
+    gpu_ids: GpuIds = key((0,), "Numbers of the GPUs; the first is used.", popular=True, automl=False)
+    num_nodes: int = key(1, "Machines.", ge=1, popular=True, no_effect=_ONE_MACHINE)
+    checkpoint: str = key("", "Checkpoint to measure.", mandatory=True)
+    parent_run: str = key("", _PARENT, ours=True)
+    test_dataset: str = key("", "Gallery images; empty: dataset.test_dataset_dir.")
+    query_dataset: str = key("", "Query images; empty: dataset.query_dataset_dir.")
+    batch_size: int = key(-1, "Images in a batch; -1: dataset.val_batch_size.", ge=-1)
+    output_cmc_curve_plot: str = key("", "File of the CMC plot; empty: cmc_curve.png in the results folder.")
+    output_sampled_matches_plot: str = key(
+        "", "File of the match plot; empty: sampled_matches.png in the results folder."
+    )
+    results_dir: str = key("", "Folder of the results; empty: <results_dir>/evaluate.")
+    trt_engine: str = key("", "TensorRT engine to measure.", no_effect=_NO_TENSORRT)
+
+
+class InferenceSpec(Section):
+    """Computing the embedding of every image."""
+
+    num_gpus: int = key(1, "GPUs.", ge=1, popular=True, no_effect=_ONE_GPU)
+    gpu_ids: GpuIds = key((0,), "Numbers of the GPUs; the first is used.", popular=True, automl=False)
+    num_nodes: int = key(1, "Machines.", ge=1, popular=True, no_effect=_ONE_MACHINE)
+    checkpoint: str = key("", "Checkpoint to use.", mandatory=True)
+    parent_run: str = key("", _PARENT, ours=True)
+    test_dataset: str = key("", "Gallery images; empty: dataset.test_dataset_dir.")
+    query_dataset: str = key("", "Query images; empty: dataset.query_dataset_dir.")
+    batch_size: int = key(-1, "Images in a batch; -1: dataset.val_batch_size.", ge=-1)
+    output_file: str = key("", "JSON file of the embeddings; empty: inference.json in the results folder.")
+    results_dir: str = key("", "Folder of the results; empty: <results_dir>/inference.")
+    trt_engine: str = key("", "TensorRT engine to use.", no_effect=_NO_TENSORRT)
+
+
+class ExportSpec(Section):
+    """Writing a checkpoint as ONNX."""
+
+    checkpoint: str = key("", "Checkpoint to export; empty: that of parent_run, else the selected one.")
+    parent_run: str = key("", _PARENT, ours=True)
+    onnx_file: str = key("", "File to write; empty: model.onnx in the results folder.")
+    gpu_id: int = key(0, "GPU of the export.", ge=0, no_effect="the export runs on the CPU")
+    opset_version: int = key(18, "ONNX operator set.", ge=18, le=25, ours=True)
+    verify_images: int = key(
+        64, "Real images on which the exported network is compared with the trained one.", ge=0, ours=True
+    )
+    results_dir: str = key("", "Folder of the results; empty: <results_dir>/export.")
+
+
+class RegisterSpec(Section):
+    """Putting an export into the MLflow model registry."""
+
+    results_dir: str = key("", "Folder of the results; empty: <results_dir>/register.", ours=True)
+
+
+class PromoteSpec(Section):
+    """Moving the alias `champion` to a better model."""
+
+    metric: Literal["mAP", "mINP", "cmc_rank_1", "cmc_rank_5", "cmc_rank_10"] = key(
+        "mAP", "Figure that decides.", ours=True
+    )
+    min_gain: float = key(0.0, "The challenger must be better by more than this, as a fraction.", ge=0, le=1, ours=True)
+    results_dir: str = key("", "Folder of the results; empty: <results_dir>/promote.", ours=True)

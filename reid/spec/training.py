@@ -1,0 +1,77 @@
+"""The `train` block: devices, duration, checkpoints, optimiser and learning rate."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from reid.spec.base import Section, key
+
+GpuIds = tuple[Annotated[int, Field(ge=0)], ...]
+_NO_MARGIN_HEADS = "belongs to the margin heads of model.id_loss_type, which this release refuses"
+
+
+class CudnnSpec(Section):
+    """cuDNN switches."""
+
+    benchmark: bool = key(False, "Let cuDNN time its algorithms and keep the fastest; faster, not repeatable.")
+    deterministic: bool = key(True, "Use repeatable cuDNN algorithms only.")
+
+
+class OptimSpec(Section):
+    """Optimiser, learning-rate schedule and the losses' own settings."""
+
+    name: Literal["Adam", "AdamW", "Adamax", "SGD"] = key("Adam", "Optimiser.")
+    base_lr: float = key(0.00035, "Learning rate after warm-up.", ge=0, le=1)
+    bias_lr_factor: float = key(1.0, "Learning rate of biases, as a multiple of base_lr.", ge=0, tao_bounds=(0, 1))
+    weight_decay: float = key(0.0005, "Weight decay of weights.", ge=0, le=1)
+    weight_decay_bias: float = key(0.0005, "Weight decay of biases.", ge=0, le=1)
+    momentum: float = key(0.9, "Momentum; read by SGD alone.", ge=0, le=1)
+    lr_steps: tuple[Annotated[int, Field(ge=0)], ...] = key(
+        (40, 70), "Epochs after which the learning rate is multiplied by gamma.", tao_type="list_2", automl=True
+    )
+    gamma: float = key(0.1, "Factor applied at each of lr_steps.", ge=0, le=1)
+    warmup_method: Literal["linear", "constant", "cosine"] = key(
+        "linear", "Schedule: linear or constant warm-up, then lr_steps; or one cosine with a linear warm-up."
+    )
+    warmup_factor: float = key(0.01, "First learning rate of a linear or constant warm-up, as a fraction.", ge=0, le=1)
+    warmup_iters: int = key(10, "Length of a linear or constant warm-up, in epochs in spite of the name.", ge=0)
+    warmup_epochs: int = key(20, "Length of the cosine schedule's warm-up, in epochs.", ge=0)
+    large_fc_lr: bool = key(False, "Double the learning rate of the classifier.")
+    center_lr: float = key(0.5, "Learning rate of the center loss's centres.", ge=0, le=1)
+    center_loss_weight: float = key(0.0005, "Weight of the center loss.", ge=0, le=1)
+    triplet_loss_margin: float = key(0.3, "Margin of the triplet loss.", ge=0, tao_bounds=(0, 1))
+    trp_l2: bool = key(
+        False, "Scale embeddings to length 1 in the triplet loss.", no_effect="TAO never reads it; neither do we"
+    )
+    cosine_margin: float = key(0.5, "Margin of a margin head.", ge=0, le=1, no_effect=_NO_MARGIN_HEADS)
+    cosine_scale: float = key(30.0, "Scale of a margin head.", ge=1, no_effect=_NO_MARGIN_HEADS)
+    lr_monitor: Literal["val_loss", "train_loss"] = key(
+        "val_loss", "Value a plateau schedule would watch.", no_effect="no schedule watches a value"
+    )
+
+
+class TrainSpec(Section):
+    """Training."""
+
+    num_gpus: int = key(1, "GPUs to use; when gpu_ids names more, all of those are used.", ge=1, popular=True)
+    gpu_ids: GpuIds = key((0,), "Numbers of the GPUs to use.", popular=True, automl=False)
+    num_nodes: int = key(1, "Machines that train together.", ge=1, popular=True)
+    seed: int = key(1234, "Seed of everything random; -1 leaves it unseeded.", ge=-1)
+    num_epochs: int = key(10, "Passes over the training images.", ge=1, popular=True)
+    checkpoint_interval: int = key(1, "Epochs (or steps) between checkpoints.", ge=1, popular=True)
+    checkpoint_interval_unit: Literal["epoch", "step"] = key(
+        "epoch", "Unit of checkpoint_interval.", tao_type="categorical"
+    )
+    validation_interval: int = key(1, "Epochs between validations.", ge=1, popular=True)
+    grad_clip: float = key(0.0, "Largest L2 norm of the gradient; 0 leaves gradients as they are.", ge=0)
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = key(
+        "auto", "Number format: auto takes bf16 or fp16 where the device is fast with it, fp32 on a CPU.", ours=True
+    )
+    resume_training_checkpoint_path: str = key(
+        "", "Checkpoint to go on from; empty: the newest one in the results folder, if any."
+    )
+    results_dir: str = key("", "Folder of the results; empty: <results_dir>/train.")
+    cudnn: CudnnSpec = CudnnSpec()
+    optim: OptimSpec = OptimSpec()
