@@ -1,0 +1,67 @@
+"""Which device and which precision the work runs on."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import torch
+
+from reid.errors import SpecError
+
+DeviceChoice = Literal["auto", "cpu", "cuda", "mps"]
+PrecisionChoice = Literal["auto", "fp32", "fp16", "bf16"]
+Precision = Literal["fp32", "fp16", "bf16"]
+
+
+def choose_device(choice: DeviceChoice, *, index: int = 0) -> torch.device:
+    """The device to work on; `auto` takes CUDA, then Apple's MPS, then the CPU.
+
+    Args:
+        choice: what the user asked for.
+        index: which CUDA device.
+
+    Raises:
+        SpecError: the device that was asked for is not on this machine.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    name = next(n for n, there in available.items() if there) if choice == "auto" else choice
+    if not available[name]:
+        raise SpecError(
+            f"device={choice}, but PyTorch {torch.__version__} finds no such device here",
+            "nothing could be computed on it",
+            "use device=auto or device=cpu, or install a PyTorch build and driver for that device",
+        )
+    if name == "cuda" and index >= torch.cuda.device_count():
+        raise SpecError(
+            f"GPU {index} was asked for, and this machine shows {torch.cuda.device_count()} (0 to "
+            f"{torch.cuda.device_count() - 1})",
+            fix="choose an index that exists with gpu_ids, and look at CUDA_VISIBLE_DEVICES",
+        )
+    return torch.device(name, index) if name == "cuda" else torch.device(name)
+
+
+def choose_precision(choice: PrecisionChoice, device: torch.device) -> Precision:
+    """The arithmetic to train in; `auto` is bf16 where a GPU computes it natively, fp16 on older ones, else fp32.
+
+    Raises:
+        SpecError: fp16 on a CPU, where its gradients cannot be scaled and its arithmetic is slower than fp32.
+    """
+    if choice == "fp16" and device.type == "cpu":
+        raise SpecError(
+            "train.precision=fp16 on a CPU",
+            "half-precision training needs gradient scaling and fast fp16 arithmetic, which CPUs do not offer",
+            "use train.precision=auto, bf16 or fp32",
+        )
+    if choice != "auto":
+        return choice
+    if device.type != "cuda":
+        return "fp32"
+    return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[None]:
+    """The autocast region for a precision; nothing for fp32."""
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)

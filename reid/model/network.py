@@ -1,0 +1,234 @@
+"""The re-identification network: a timm backbone, pooling, an optional reduction, the BNNeck and an ID classifier.
+
+Source of the neck: Luo et al., Bag of Tricks and A Strong Baseline for Deep Person Re-identification, CVPRW 2019. The
+metric loss sees the vector before the BNNeck, the ID loss the one after it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
+
+import timm
+import torch
+from timm.layers import SelectAdaptivePool2d
+from torch import Tensor, nn
+
+from reid.errors import SpecError
+
+TAO_RESNETS = {f"resnet_{depth}": f"resnet{depth}" for depth in (18, 34, 50, 101, 152)}
+"""TAO's spelling of the ResNets and timm's; with it come bag-of-tricks' details (no ReLU in the stem)."""
+
+_TRANSFORMERS = ("swin", "vit", "deit", "beit", "eva")
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """All that is needed to build a network again; stored in every checkpoint.
+
+    Attributes:
+        backbone: TAO's or timm's name.
+        num_classes: identities of the ID classifier.
+        input_height: pixels.
+        input_width: pixels.
+        feat_dim: embedding size of convolutional networks; a linear reduction is added when the backbone's differs.
+        reduce_feat_dim: transformers only: reduce to `feat_dim` as well.
+        last_stride: stride of a ResNet's last stage; 1 keeps twice the resolution.
+        neck: "bnneck", or "" for none.
+        neck_feat: which vector is the embedding: "after" or "before" the neck.
+        gem_pooling: generalised-mean instead of average pooling, for backbones that give a feature map.
+        with_flip_feature: the embedding is the sum of those of the image and its mirror image.
+        drop_path: stochastic depth of transformers.
+        drop_out: dropout inside transformer blocks.
+        att_drop_rate: attention dropout of transformers.
+        dropout_rate: dropout before the classifier.
+    """
+
+    backbone: str
+    num_classes: int
+    input_height: int
+    input_width: int
+    feat_dim: int = 256
+    reduce_feat_dim: bool = False
+    last_stride: int = 1
+    neck: Literal["bnneck", ""] = "bnneck"
+    neck_feat: Literal["after", "before"] = "after"
+    gem_pooling: bool = False
+    with_flip_feature: bool = False
+    drop_path: float = 0.0
+    drop_out: float = 0.0
+    att_drop_rate: float = 0.0
+    dropout_rate: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+class TrainingOutput(NamedTuple):
+    """What the losses need.
+
+    Attributes:
+        features: float [B, D], before the neck: for the metric losses.
+        logits: float [B, num_classes], after it: for the ID loss.
+    """
+
+    features: Tensor
+    logits: Tensor
+
+
+class ReidNetwork(nn.Module):
+    """Maps normalised images float [B, 3, H, W] to embeddings float [B, D] (not L2-normalised).
+
+    `forward` is the embedding, as it is exported; `training_output` is what the losses need.
+
+    Raises:
+        SpecError: timm does not know the backbone.
+    """
+
+    def __init__(self, settings: NetworkSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.backbone = build_backbone(settings)
+        width = _width(self.backbone, settings)
+        reduce = settings.feat_dim != width and (settings.reduce_feat_dim or not is_transformer(settings.backbone))
+        # A linear layer after average pooling equals bag-of-tricks' 1x1 convolution before it, at 1/128 of its work.
+        bias = not is_transformer(settings.backbone)
+        self.reduction = nn.Linear(width, settings.feat_dim, bias=bias) if reduce else nn.Identity()
+        self.embedding_dim = settings.feat_dim if reduce else width
+        self.neck = nn.BatchNorm1d(self.embedding_dim) if settings.neck == "bnneck" else nn.Identity()
+        self.dropout = nn.Dropout(settings.dropout_rate)
+        self.classifier = nn.Linear(self.embedding_dim, settings.num_classes, bias=False)
+        self._initialise()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embeddings float [B, D]."""
+        embedding = self._embed(images)
+        if self.settings.with_flip_feature:
+            embedding = embedding + self._embed(images.flip(3))
+        return embedding
+
+    def training_output(self, images: Tensor) -> TrainingOutput:
+        """Features before the neck and logits after it."""
+        features = self._features(images)
+        return TrainingOutput(features, self.classifier(self.dropout(self.neck(features))))
+
+    def _features(self, images: Tensor) -> Tensor:
+        maps = self.backbone.forward_features(images)
+        pooled: Tensor = self.backbone.forward_head(maps, pre_logits=True)
+        reduced: Tensor = self.reduction(pooled)
+        return reduced
+
+    def _embed(self, images: Tensor) -> Tensor:
+        features = self._features(images)
+        embedding: Tensor = self.neck(features) if self.settings.neck_feat == "after" else features
+        return embedding
+
+    def _initialise(self) -> None:
+        nn.init.normal_(self.classifier.weight, std=0.001)
+        if isinstance(self.reduction, nn.Linear):
+            nn.init.kaiming_normal_(self.reduction.weight, mode="fan_in")
+            if self.reduction.bias is not None:
+                nn.init.zeros_(self.reduction.bias)
+        if isinstance(self.neck, nn.BatchNorm1d):
+            self.neck.bias.requires_grad_(
+                False
+            )  # the ID classifier has no bias either: both share one hyperplane origin
+
+
+def is_transformer(backbone: str) -> bool:
+    """Whether the spec's transformer keys (drop rates, reduce_feat_dim, bicubic resize) apply to this backbone."""
+    return backbone.startswith(_TRANSFORMERS)
+
+
+def build_backbone(settings: NetworkSettings) -> nn.Module:
+    """The timm network without its classifier, with bag-of-tricks' changes.
+
+    Raises:
+        SpecError: timm does not know the name; the nearest names are given.
+    """
+    name = TAO_RESNETS.get(settings.backbone, settings.backbone)
+    if not timm.is_model(name):
+        raise SpecError(
+            f"model.backbone={settings.backbone} is neither one of TAO's names nor a network of timm {timm.__version__}",
+            fix=_nearest_names(name),
+        )
+    options: dict[str, Any] = {}
+    if is_transformer(name):
+        options = {
+            "img_size": (settings.input_height, settings.input_width),
+            "proj_drop_rate": settings.drop_out,
+            "attn_drop_rate": settings.att_drop_rate,
+            "drop_path_rate": settings.drop_path,
+        }
+    backbone: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, **options)
+    if isinstance(backbone, timm.models.resnet.ResNet):
+        _set_last_stride(backbone, settings.last_stride)
+        if settings.backbone in TAO_RESNETS:
+            backbone.act1 = nn.Identity()
+    if settings.gem_pooling:
+        _set_gem_pooling(backbone, settings.backbone)
+    return backbone
+
+
+class GeneralisedMeanPooling(nn.Module):
+    """GeM: (mean of x^p)^(1/p) over each map, with p learned.
+
+    Source: Radenovic et al., Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2019, equation 3.
+    """
+
+    def __init__(self, *, flatten: bool, p: float = 3.0, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.tensor(p))
+        self.eps, self.flatten = eps, flatten
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """float [B, C, H, W] to [B, C], or [B, C, 1, 1] when not flattened; computed in float32."""
+        powered = maps.float().clamp(min=self.eps).pow(self.p)
+        pooled = powered.mean(dim=(2, 3), keepdim=not self.flatten).pow(1 / self.p)
+        return pooled.to(maps.dtype)
+
+
+def _set_gem_pooling(backbone: nn.Module, name: str) -> None:
+    pool = getattr(backbone, "global_pool", None)
+    if not isinstance(pool, SelectAdaptivePool2d):
+        raise SpecError(
+            f"model.gem_pooling=true with model.backbone={name}",
+            "this network does not pool a feature map, so there is nothing to replace",
+            "set model.gem_pooling=false, or choose a convolutional backbone",
+        )
+    backbone.global_pool = GeneralisedMeanPooling(flatten=not isinstance(pool.flatten, nn.Identity))
+
+
+def _set_last_stride(resnet: nn.Module, stride: int) -> None:
+    """Changes the stride of layer4 without dilation, as bag-of-tricks does (timm's output_stride would dilate)."""
+    for block in resnet.get_submodule("layer4").modules():
+        if isinstance(block, nn.Conv2d | nn.AvgPool2d | nn.MaxPool2d) and block.stride in (2, (2, 2)):
+            block.stride = (stride, stride)
+            if not isinstance(block, nn.Conv2d):
+                block.kernel_size = (stride, stride)
+
+
+def _width(backbone: nn.Module, settings: NetworkSettings) -> int:
+    """Numbers that the backbone gives for one image, found by trying."""
+    was_training = backbone.training
+    backbone.eval()
+    with torch.inference_mode():
+        image = torch.zeros(1, 3, settings.input_height, settings.input_width)
+        vector = backbone.forward_head(backbone.forward_features(image), pre_logits=True)
+    backbone.train(was_training)
+    if vector.ndim != 2:
+        raise SpecError(
+            f"model.backbone={settings.backbone} gives a tensor of shape {tuple(vector.shape)} for one image",
+            "an embedding is one vector for each image",
+            "choose a backbone that pools its output",
+        )
+    return int(vector.shape[1])
+
+
+def _nearest_names(name: str) -> str:
+    known = [*TAO_RESNETS, *timm.list_models()]
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, n=3)
+    return f"did you mean {', '.join(near)}?" if near else "see timm.list_models() for the names it knows"
