@@ -48,12 +48,7 @@ class EuclideanDistance:
         l2_normalise: bool = True,
         device: torch.device | str = "cpu",
     ) -> None:
-        if query.dim != gallery.dim:
-            raise DataError(
-                f"query embeddings have {query.dim} numbers, gallery embeddings {gallery.dim}",
-                "a distance needs vectors of one dimension",
-                "embed both sides with the same checkpoint and the same model.feat_dim",
-            )
+        check_same_dimension(query, gallery)
         self.name = "euclidean_l2_normalised" if l2_normalise else "euclidean"
         self.num_queries, self.num_gallery, self.dim = len(query), len(gallery), query.dim
         self.device = torch.device(device)
@@ -77,3 +72,13 @@ class EuclideanDistance:
         distances = self._query_squares[q] + self._gallery_squares[g] - 2 * products
         chosen: FloatArray = distances.clamp_(min=0.0).cpu().numpy()
         return chosen
+
+
+def check_same_dimension(query: Embeddings, gallery: Embeddings) -> None:
+    """Raises DataError where query and gallery have different dimensions."""
+    if query.dim != gallery.dim:
+        raise DataError(
+            f"query embeddings have {query.dim} numbers, gallery embeddings {gallery.dim}",
+            "a distance needs vectors of one dimension",
+            "embed both sides with the same checkpoint and the same model.feat_dim",
+        )

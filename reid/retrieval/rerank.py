@@ -2,7 +2,8 @@
 
 Source: Zhong et al., Re-ranking Person Re-identification with k-reciprocal Encoding, CVPR 2017; k1, k2 and lambda as
 there. As in the authors' program, distances are squared Euclidean, divided by each point's largest distance, and k1 / 2
-is rounded half to even. The authors keep several dense (Q + G) x (Q + G) matrices; here each point keeps its k1 + 1 nearest neighbours and its few k-reciprocal weights (CSR), computed in blocks.
+is rounded half to even. The authors keep several dense (Q + G) x (Q + G) matrices; here each point keeps its k1 + 1
+nearest neighbours and its few k-reciprocal weights (CSR), computed in blocks.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reid.retrieval.distance import EuclideanDistance
+from reid.retrieval.distance import EuclideanDistance, check_same_dimension
 from reid.retrieval.embeddings import BoolArray, Embeddings, FloatArray, IntArray
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,9 @@ class KReciprocalDistance:
         lambda_value: weight of the original distance, in [0, 1].
         l2_normalise: scale each vector to unit length first.
         device: where distances are computed.
+
+    Raises:
+        DataError: the two sides have different dimensions.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class KReciprocalDistance:
         device: torch.device | str = "cpu",
     ) -> None:
         began = time.perf_counter()
+        check_same_dimension(query, gallery)
         everyone = Embeddings(
             np.concatenate([query.vectors, gallery.vectors]),
             np.concatenate([query.pids, gallery.pids]),
@@ -73,12 +78,12 @@ class KReciprocalDistance:
         self.num_queries, self.num_gallery = len(query), len(gallery)
         self.name = f"k_reciprocal(k1={k1}, k2={k2}, lambda={lambda_value:g}) of {self._original.name}"
         self._lambda = lambda_value
-        keep = min(k1 + 1, len(everyone))
+        keep = min(max(k1 + 1, k2), len(everyone))
         neighbours, self._largest = self._nearest(keep)
         sets = _k_reciprocal_sets(neighbours, k1)
         weights = _normalised(sets, np.exp(-self._scaled_distances(sets)), total=len(everyone))
         if k2 > 1:
-            weights = _expand(weights, neighbours[:, : min(k2, keep)])
+            weights = _expand(weights, neighbours[:, :k2])
         self._weights = weights
         self._gallery_by_column = _transpose(weights, first_row=self.num_queries)
         log.info(

@@ -1,0 +1,66 @@
+"""Blocks of distances against the full matrix computed by loops."""
+
+import numpy as np
+import pytest
+
+from reid.errors import DataError
+from reid.retrieval.distance import EuclideanDistance
+from reid.retrieval.embeddings import Embeddings
+from tests import oracles
+
+
+def _embeddings(vectors):
+    ones = np.ones(len(vectors), np.int64)
+    return Embeddings(np.asarray(vectors, np.float32), ones, ones)
+
+
+def test_distance_from_origin_side_to_3_4_is_the_squared_length():
+    distances = EuclideanDistance(_embeddings([[1, 1]]), _embeddings([[1, 1], [4, 5]]), l2_normalise=False)
+    assert distances.rows(0, 1).tolist() == [[0.0, 25.0]]
+
+
+def test_normalised_distance_is_0_for_same_2_for_right_angle_and_4_for_opposite_directions():
+    distances = EuclideanDistance(_embeddings([[5, 0]]), _embeddings([[9, 0], [0, 3], [-2, 0]]))
+    np.testing.assert_allclose(distances.rows(0, 1), [[0, 2, 4]], atol=1e-6)
+
+
+@pytest.mark.parametrize("l2_normalise", [True, False])
+def test_rows_equal_the_full_matrix_of_the_oracle(l2_normalise):
+    rng = np.random.default_rng(3)
+    query, gallery = rng.normal(size=(7, 16)), rng.normal(size=(11, 16))
+    distances = EuclideanDistance(_embeddings(query), _embeddings(gallery), l2_normalise=l2_normalise)
+    expected = np.array(oracles.squared_distances(query, gallery, l2_normalise=l2_normalise))
+    np.testing.assert_allclose(distances.rows(0, 7), expected, atol=1e-5)
+    np.testing.assert_allclose(distances.rows(2, 5), expected[2:5], atol=1e-5)
+    assert (distances.num_queries, distances.num_gallery) == (7, 11)
+
+
+def test_pairs_are_the_chosen_cells_of_the_matrix():
+    rng = np.random.default_rng(4)
+    distances = EuclideanDistance(_embeddings(rng.normal(size=(4, 8))), _embeddings(rng.normal(size=(5, 8))))
+    q, g = np.array([3, 0, 3]), np.array([1, 4, 0])
+    np.testing.assert_allclose(distances.pairs(q, g), distances.rows(0, 4).numpy()[q, g], atol=1e-6)
+
+
+def test_rounding_never_makes_a_distance_negative():
+    vectors = np.random.default_rng(5).normal(size=(60, 256))
+    distances = EuclideanDistance(_embeddings(vectors), _embeddings(vectors))
+    assert float(distances.rows(0, 60).min()) >= 0.0
+
+
+def test_rows_may_be_written_into_without_changing_later_ones():
+    distances = EuclideanDistance(_embeddings([[1, 2]]), _embeddings([[2, 1], [0, 1]]))
+    before = distances.rows(0, 1).clone()
+    distances.rows(0, 1).fill_(-7.0)
+    assert distances.rows(0, 1).equal(before)
+
+
+def test_two_sides_of_different_dimension_are_refused():
+    with pytest.raises(DataError, match="query embeddings have 3 numbers, gallery embeddings 2"):
+        EuclideanDistance(_embeddings([[1, 2, 3]]), _embeddings([[1, 2]]))
+
+
+def test_the_name_tells_whether_vectors_were_normalised():
+    side = _embeddings([[1, 2]])
+    assert EuclideanDistance(side, side).name == "euclidean_l2_normalised"
+    assert EuclideanDistance(side, side, l2_normalise=False).name == "euclidean"

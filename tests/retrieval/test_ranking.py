@@ -1,0 +1,145 @@
+"""Who stands at which rank: the camera rule, distractors, ties, and blocks."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from reid.retrieval.embeddings import Embeddings
+from tests.retrieval.scenes import at_ranks, on_a_line, scattered
+
+RIGHT, WRONG = 7, 9  # identities; the query shows 7 under camera 1
+OWN, OTHER = 1, 2  # cameras
+
+
+def test_match_ranks_are_counted_from_1_at_the_nearest():
+    ranking = at_ranks(1, 3, size=4).rank()
+    assert ranking.ranks_of(0).tolist() == [1, 3]
+    assert ranking.num_matches.tolist() == [2]
+
+
+def test_same_camera_matches_are_left_out():
+    ranking = on_a_line([(1, RIGHT, OWN), (2, WRONG, OTHER), (3, RIGHT, OTHER)]).rank()
+    assert ranking.ranks_of(0).tolist() == [2]
+    assert ranking.num_candidates.tolist() == [2]
+    assert ranking.top_indices.tolist() == [[1, 2, -1]]
+
+
+def test_other_people_under_the_query_camera_stay_in():
+    assert on_a_line([(1, WRONG, OWN), (2, RIGHT, OTHER)]).rank().ranks_of(0).tolist() == [2]
+
+
+def test_a_distractor_costs_a_rank_and_is_never_a_match():
+    ranking = on_a_line([(1, 0, OTHER), (2, RIGHT, OTHER)]).rank()
+    assert ranking.ranks_of(0).tolist() == [2]
+    assert ranking.top_matches.tolist() == [[False, True]]
+
+
+def test_a_query_that_is_itself_a_distractor_has_no_match():
+    ranking = on_a_line([(1, 0, OTHER), (2, RIGHT, OTHER)], query=[(0, OWN)]).rank()
+    assert ranking.num_matches.tolist() == [0]
+
+
+def test_a_query_without_match_has_no_ranks_and_does_not_shift_its_neighbours():
+    ranking = on_a_line([(1, WRONG, OTHER), (2, RIGHT, OTHER)], query=[(RIGHT, OWN), (5, OWN), (WRONG, OWN)]).rank()
+    assert [ranking.ranks_of(q).tolist() for q in range(3)] == [[2], [], [1]]
+
+
+def test_no_query_with_a_match_gives_an_empty_ranking_but_still_the_nearest_images():
+    ranking = on_a_line([(2, WRONG, OTHER), (1, WRONG, OTHER)]).rank()
+    assert ranking.match_ranks.size == 0
+    assert ranking.top_indices.tolist() == [[1, 0]]
+
+
+def test_everything_left_out_leaves_no_candidate():
+    ranking = on_a_line([(1, RIGHT, OWN), (2, RIGHT, OWN)]).rank()
+    assert ranking.num_candidates.tolist() == [0]
+    assert ranking.top_indices.tolist() == [[-1, -1]]
+    assert np.isinf(ranking.top_distances).all()
+    assert not ranking.top_matches.any()
+
+
+def test_at_equal_distance_the_wrong_image_stands_first():
+    ranking = on_a_line([(1, RIGHT, OTHER), (1, WRONG, OTHER), (1, WRONG, OTHER)]).rank()
+    assert ranking.ranks_of(0).tolist() == [3]
+    assert ranking.top_indices.tolist() == [[1, 2, 0]]
+
+
+def test_at_equal_distance_the_earlier_row_of_the_same_kind_stands_first():
+    ranking = on_a_line([(2, WRONG, OTHER), (1, RIGHT, OTHER), (1, RIGHT, OTHER), (2, WRONG, OTHER)]).rank()
+    assert ranking.top_indices.tolist() == [[1, 2, 0, 3]]
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 3, 4])
+def test_a_tie_at_the_last_kept_place_keeps_what_the_tie_rule_puts_first(top_k):
+    scene = on_a_line([(3, RIGHT, OTHER), (2, RIGHT, OTHER), (3, WRONG, OTHER), (3, WRONG, OTHER), (1, WRONG, OTHER)])
+    assert scene.rank(top_k=top_k).top_indices.tolist() == [[4, 1, 2, 3][:top_k]]
+
+
+def test_a_network_that_maps_all_images_to_one_point_puts_every_match_last():
+    scene = scattered(0, queries=9, gallery=33)
+    flat = [replace(side, vectors=np.full((len(side), 300), 0.37, np.float32)) for side in (scene.query, scene.gallery)]
+    ranking = replace(scene, query=flat[0], gallery=flat[1]).rank()
+    for q in range(9):
+        total, hits = ranking.num_candidates[q], ranking.num_matches[q]
+        assert ranking.ranks_of(q).tolist() == list(range(total - hits + 1, total + 1))
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("seed", range(6))
+def test_ranking_equals_the_oracle(seed, ties):
+    scene = scattered(seed, ties=ties)
+    ranking = scene.rank(top_k=40)
+    for q, expected in enumerate(scene.oracle_lists()):
+        assert ranking.ranks_of(q).tolist() == [k + 1 for k, (_, hit) in enumerate(expected) if hit]
+        assert ranking.num_candidates[q] == len(expected)
+        left = ranking.top_indices[q] >= 0
+        assert ranking.top_indices[q][left].tolist() == [row for row, _ in expected]
+        assert ranking.top_matches[q][left].tolist() == [hit for _, hit in expected]
+
+
+@pytest.mark.parametrize("top_k", [1, 3, 10, 40])
+def test_pictures_and_figures_see_the_same_ranks(top_k):
+    ranking = scattered(11, ties=True).rank(top_k=top_k)
+    for q in range(ranking.num_queries):
+        shown = np.flatnonzero(ranking.top_matches[q]) + 1
+        ranks = ranking.ranks_of(q)
+        assert shown.tolist() == ranks[ranks <= top_k].tolist()
+
+
+def test_kept_distances_ascend_and_are_the_smallest_of_the_whole_gallery():
+    scene = scattered(12)
+    ranking, whole = scene.rank(top_k=5), scene.rank(top_k=40)
+    np.testing.assert_array_equal(ranking.top_distances, whole.top_distances[:, :5])
+    assert (np.diff(ranking.top_distances, axis=1) >= 0).all()
+
+
+@pytest.mark.parametrize("memory_bytes", [1, 34 * 40 * 5])
+def test_block_size_changes_nothing(memory_bytes):
+    scene = scattered(13, ties=True)
+    whole, blocks = scene.rank(), scene.rank(memory_bytes=memory_bytes)
+    for name in ("match_ranks", "match_offsets", "num_candidates", "top_indices", "top_distances", "top_matches"):
+        np.testing.assert_array_equal(getattr(blocks, name), getattr(whole, name), err_msg=name)
+
+
+def test_more_places_than_gallery_images_keeps_the_whole_gallery():
+    ranking = at_ranks(2, size=3).rank(top_k=50)
+    assert ranking.top_indices.tolist() == [[0, 1, 2]]
+
+
+def test_a_gallery_of_one_image_can_be_ranked():
+    assert at_ranks(1, size=1).rank().ranks_of(0).tolist() == [1]
+
+
+def test_camera_numbers_of_two_digits_are_told_apart():
+    scene = on_a_line([(1, RIGHT, 11), (2, RIGHT, 1)], query=[(RIGHT, 11)])
+    assert scene.rank().top_indices.tolist() == [[1, -1]]
+
+
+def test_the_order_of_query_images_changes_no_rank():
+    scene = scattered(14, ties=True)
+    order = np.random.default_rng(0).permutation(len(scene.query))
+    turned = Embeddings(scene.query.vectors[order], scene.query.pids[order], scene.query.camids[order])
+    ranking, other = scene.rank(), replace(scene, query=turned).rank()
+    for new, old in enumerate(order):
+        assert other.ranks_of(new).tolist() == ranking.ranks_of(old).tolist()
