@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import sys
 import tempfile
+import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,13 +36,13 @@ class ServedModel:
     """What makes a version that `mlflow.pyfunc.load_model` can load.
 
     Attributes:
-        files: what the loader needs; copied flat into the version.
+        files: what the loader needs, by the name it has in the loader's folder.
         loader: Python file with `_load_pyfunc(folder)`; it travels with the version and must not import this package.
         requirements: packages the loader imports, pinned.
         embedding_size: values of one embedding.
     """
 
-    files: Sequence[Path]
+    files: Mapping[str, Path]
     loader: Path
     requirements: Sequence[str]
     embedding_size: int
@@ -110,6 +111,8 @@ def register_model(
             tracking.model_name, f"models:/{model_id}", run_id=run_id, tags=facts, model_id=model_id
         )
         client.set_registered_model_alias(tracking.model_name, CHALLENGER, made.version)
+        if run_id is not None:
+            _link(client, run_id, model_id, metrics)
     log.info("registered %s version %s as @%s", tracking.model_name, made.version, CHALLENGER)
     return Registration(
         name=tracking.model_name,
@@ -206,24 +209,37 @@ def _save(model: ServedModel, folder: Path, *, model_id: str, run_id: str | None
 
     files, loader = folder / "files", folder / f"{_LOADER}.py"
     files.mkdir()
-    for file in model.files:
-        shutil.copyfile(file, files / file.name)
+    for name, file in model.files.items():
+        shutil.copyfile(file, files / name)
     shutil.copyfile(model.loader, loader)
     # No input schema: MLflow would force every input into one kind, and paths, arrays and frames are all welcome.
     signature = ModelSignature(
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, model.embedding_size))]),
         params=ParamSchema([ParamSpec("normalise", "boolean", False)]),
     )
-    mlflow.pyfunc.save_model(
-        str(folder / "model"),
-        loader_module=_LOADER,
-        data_path=str(files),
-        code_paths=[str(loader)],
-        mlflow_model=Model(run_id=run_id, model_id=model_id),
-        signature=signature,
-        pip_requirements=[f"mlflow=={mlflow.__version__}", *model.requirements],
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*input example", category=UserWarning)
+        mlflow.pyfunc.save_model(
+            str(folder / "model"),
+            loader_module=_LOADER,
+            data_path=str(files),
+            code_paths=[str(loader)],
+            mlflow_model=Model(run_id=run_id, model_id=model_id),
+            signature=signature,
+            pip_requirements=[f"mlflow=={mlflow.__version__}", *model.requirements],
+        )
+
+
+def _link(client: MlflowClient, run_id: str, model_id: str, metrics: Mapping[str, float]) -> None:
+    """Shows the model among the run's outputs, and the figures of its evaluation beside the model."""
+    from mlflow.entities import LoggedModelOutput, Metric
+
+    now_ms = int(time.time() * 1000)
+    client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+    client.log_batch(
+        run_id,
+        metrics=[Metric(k, float(v), now_ms, 0, model_id=model_id, run_id=run_id) for k, v in metrics.items()],
     )
-    sys.modules.pop(_LOADER, None)
 
 
 def _ensure_registered(client: MlflowClient, name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import logging
 import os
 import urllib.error
 import urllib.request
@@ -24,6 +23,7 @@ CONNECT_TIMEOUT_S = 5.0
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
     # MLflow's own defaults make a dead server cost minutes: 120 s a request, 7 tries.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -84,11 +84,9 @@ def experiment_id(tracking: Tracking, client: MlflowClient) -> str:
 
 
 def prepare() -> None:
-    """Sets, before mlflow is imported, what the environment does not set itself: no telemetry, short time limits."""
+    """Sets what the environment does not: no telemetry, short time limits, few log lines. Before mlflow is imported."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @contextmanager

@@ -1,0 +1,104 @@
+"""`register`: the export becomes a version in MLflow's registry, with the figures of its evaluation."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from reid.actions.base import action_run
+from reid.actions.result import ActionResult
+from reid.actions.settings import tracking_of
+from reid.deploy.package import LOADER, ExportedModel, pinned_requirements, read_export
+from reid.errors import CheckpointError, DataError, SpecError
+from reid.files import write_json
+from reid.spec.re_identification import ReIdentificationSpec
+from reid.tracking import ServedModel, register_model
+
+log = logging.getLogger(__name__)
+
+FIGURES = ("cmc_rank_1", "cmc_rank_5", "cmc_rank_10", "mAP", "mINP")
+
+
+def register(spec: ReIdentificationSpec) -> ActionResult:
+    """Registers the export as `models:/<mlflow.model_name>@challenger`; writes `registration.json`.
+
+    Without an evaluation the version is registered all the same, but it cannot be promoted.
+
+    Raises:
+        SpecError: mlflow.enable is false.
+        ExportError: there is no export, or its files do not belong together.
+        CheckpointError: the evaluation is of another checkpoint than the export.
+        TrackingError: the store cannot be reached.
+    """
+    if not spec.mlflow.enable:
+        raise SpecError(
+            "mlflow.enable is false",
+            "a model is registered in MLflow",
+            "add mlflow.enable=true, and mlflow.tracking_uri=... for a server",
+        )
+    with action_run("register", spec) as run:
+        exported = read_export(_onnx_file(spec))
+        evaluation = _evaluation(spec.results_folder("evaluate") / "metrics.json")
+        _require_same_checkpoint(exported, evaluation)
+        figures = {name: float(evaluation[name]) for name in FIGURES if name in evaluation}
+        registration = register_model(
+            tracking_of(spec),
+            ServedModel(exported.files, LOADER, pinned_requirements(), exported.embedding_size),
+            run_id=run.tracker.id,
+            metrics=figures,
+            test_set=evaluation.get("test_set", ""),
+            protocol=evaluation.get("protocol", {}),
+            tags={**exported.metadata, "onnx_sha256": exported.sha256, **_source_runs(spec)},
+        )
+        target = run.folder / "registration.json"
+        write_json(target, {**asdict(registration), "metrics": figures, "onnx_sha256": exported.sha256})
+        run.tracker.log_artifact(target)
+    return ActionResult(
+        "register",
+        run.folder,
+        {"model": registration.name, "version": registration.version, "uri": registration.uri, **figures},
+        {"registration": target},
+        run.tracker.id,
+    )
+
+
+def _onnx_file(spec: ReIdentificationSpec) -> Path:
+    return Path(spec.export.onnx_file) if spec.export.onnx_file else spec.results_folder("export") / "model.onnx"
+
+
+def _evaluation(path: Path) -> dict[str, Any]:
+    """What `evaluate` wrote; empty, with a warning, when it did not run."""
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        log.warning("%s does not exist: the version is registered without figures and cannot be promoted", path)
+        return {}
+    except ValueError as error:
+        raise DataError(f"{path} is no JSON: {error}", "", "run the evaluate action again") from error
+    return written if isinstance(written, dict) else {}
+
+
+def _require_same_checkpoint(exported: ExportedModel, evaluation: dict[str, Any]) -> None:
+    ours, theirs = exported.metadata.get("checkpoint_sha256"), evaluation.get("checkpoint_sha256")
+    if ours and theirs and ours != theirs:
+        raise CheckpointError(
+            f"the export was made of checkpoint {ours[:12]}, and the evaluation of checkpoint {theirs[:12]}",
+            "the version would carry the figures of another network",
+            "run evaluate and export with the same checkpoint, then register again",
+        )
+
+
+def _source_runs(spec: ReIdentificationSpec) -> dict[str, str]:
+    """MLflow ids of the runs the export comes from, as far as they were tracked: `run.train`, `run.evaluate`, ..."""
+    found: dict[str, str] = {}
+    for action in ("train", "evaluate", "export"):
+        try:
+            run_id = json.loads((spec.results_folder(action) / "run.json").read_text(encoding="utf-8")).get("run_id")
+        except (OSError, ValueError, AttributeError):
+            continue
+        if run_id:
+            found[f"run.{action}"] = run_id
+    return found
