@@ -1,0 +1,145 @@
+"""From the bytes of an image file to the pixels a network sees: the one rule that training and inference share.
+
+Pillow decodes to RGB and resizes without keeping the aspect ratio; an EXIF orientation is ignored, as TAO ignores it.
+OpenCV's and Pillow's "bilinear" give different pixels, so nothing in this project decodes or resizes in another way.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from reid.errors import DataError
+
+Interpolation = Literal["bilinear", "bicubic"]
+Pixels = NDArray[np.uint8]
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+"""Lower case; compare with `path.suffix.lower()`."""
+
+_RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How an image becomes the input of a network: RGB, resized, scaled to [0, 1], minus mean, divided by std.
+
+    Attributes:
+        height: pixels.
+        width: pixels.
+        interpolation: Pillow's filter of that name (with its antialiasing when an image is made smaller).
+        mean: of red, green, blue, on the scale [0, 1].
+        std: of red, green, blue, on the scale [0, 1]; above 0.
+
+    Raises:
+        DataError: a size below 1, an unknown interpolation, or a std of 0 or less.
+    """
+
+    height: int
+    width: int
+    interpolation: Interpolation
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1:
+            raise DataError(
+                f"the input size is {self.height}x{self.width} pixels",
+                "an image needs at least one row and one column",
+                "set model.input_height and model.input_width, for example 256 and 128",
+            )
+        if self.interpolation not in _RESAMPLING:
+            raise DataError(f"the interpolation is {self.interpolation!r}", "", f"choose one of {sorted(_RESAMPLING)}")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise DataError(
+                f"mean is {self.mean} and std is {self.std}",
+                "each needs three numbers (red, green, blue), and pixels are divided by std",
+                "set dataset.pixel_mean and dataset.pixel_std, for example [0.5, 0.5, 0.5] and [0.25, 0.25, 0.25]",
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; `from_dict` gives an equal object back."""
+        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Preprocess:
+        """Reads what `to_dict` wrote.
+
+        Raises:
+            DataError: a value is missing or is not of its kind.
+        """
+        try:
+            return cls(
+                height=int(values["height"]),
+                width=int(values["width"]),
+                interpolation=values["interpolation"],
+                mean=_three(values["mean"]),
+                std=_three(values["std"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"a stored preprocessing cannot be read: {type(error).__name__}: {error}; it is {values!r}",
+                "height, width, interpolation, mean and std are all needed",
+                "write the file again with the action that made it",
+            ) from error
+
+
+def is_image(path: Path) -> bool:
+    """Whether the name ends like an image's (`IMAGE_SUFFIXES`, any case)."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def load_image(path: Path, *, height: int, width: int, interpolation: Interpolation) -> Pixels:
+    """Decodes and resizes one file to uint8 [H, W, 3], RGB.
+
+    Raises:
+        DataError: the file is missing, truncated or no image; it is named.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({error.strerror})", "", "check that the file is there and readable"
+        ) from error
+    image = decode(data, name=str(path))
+    return np.asarray(image.resize((width, height), _RESAMPLING[interpolation]), dtype=np.uint8)
+
+
+def decode(data: bytes, *, name: str) -> Image.Image:
+    """Decodes the bytes of an image file completely, to RGB in its own size.
+
+    Args:
+        name: what an error calls the image.
+
+    Raises:
+        DataError: the bytes are truncated, damaged, no image, or of more pixels than Pillow deems safe.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.convert("RGB")
+    except Exception as error:  # Pillow's decoders raise SyntaxError, struct.error, ... on damaged bytes
+        # Pillow appends the address of its buffer, which differs from run to run.
+        reason = str(error).split("<_io.", 1)[0].strip() or type(error).__name__
+        raise DataError(
+            f"{name} is not a readable image ({len(data)} bytes; {reason})",
+            "every pixel is needed, and a truncated or damaged file does not have them",
+            "restore the file from its source, or leave it out with dataset.on_bad_image=skip",
+        ) from error
+
+
+def normalise(images: Pixels, mean: tuple[float, float, float], std: tuple[float, float, float]) -> NDArray[np.float32]:
+    """uint8 [B, H, W, 3] to float32 [B, 3, H, W]: (pixel / 255 - mean) / std, channel by channel."""
+    scaled = images.astype(np.float32) / np.float32(255)
+    scaled -= np.asarray(mean, dtype=np.float32)  # [B, H, W, 3] - [3]
+    scaled /= np.asarray(std, dtype=np.float32)
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+
+def _three(values: Any) -> tuple[float, float, float]:
+    return cast(tuple[float, float, float], tuple(float(value) for value in values))
