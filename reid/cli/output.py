@@ -1,0 +1,131 @@
+"""Prints results: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from reid.actions.result import ActionResult
+    from reid.spec.load import LoadedSpec, SpecReport
+
+
+def print_result(result: ActionResult, *, as_json: bool) -> None:
+    """Figures, then files."""
+    if as_json:
+        click.echo(json.dumps(result.to_dict(), indent=2))
+        return
+    console = _console()
+    if result.figures:
+        _print_table(console, result.action, [(name, _figure(value)) for name, value in result.figures.items()])
+    rows = [(name, str(path)) for name, path in result.files.items()] or [("results", str(result.results_dir))]
+    if result.run_id:
+        rows.append(("MLflow run", result.run_id))
+    _print_table(console, "files", rows)
+
+
+def print_report_file(file: Path, *, as_json: bool) -> None:
+    """A JSON report as one table for its plain values and one for each of its blocks."""
+    text = file.read_text(encoding="utf-8")
+    if as_json:
+        click.echo(text.rstrip())
+        return
+    console = _console()
+    report: dict[str, Any] = json.loads(text)
+    plain = {name: value for name, value in report.items() if not isinstance(value, dict)}
+    if plain:
+        _print_table(console, "data set", [(name, _figure(value)) for name, value in plain.items()])
+    for name, block in report.items():
+        if isinstance(block, dict) and block:
+            _print_block(console, name, block)
+
+
+def print_loaded_spec(loaded: LoadedSpec, *, as_json: bool) -> None:
+    """The resolved spec on stdout, and after it the report, as YAML comments so that the whole is still a spec."""
+    from reid.spec.load import dump_spec, flatten_spec
+
+    report = loaded.report
+    if as_json:
+        document = {
+            "spec": flatten_spec(loaded.spec),
+            "given": report.given,
+            "normalised": report.normalised,
+            "aliases": [{"given": one.given, "used": one.used, "place": one.place} for one in report.aliases],
+            "no_effect": report.no_effect,
+            "warnings": list(report.warnings),
+            "notes": list(report.notes),
+        }
+        click.echo(json.dumps(document, indent=2, default=str))
+        return
+    click.echo(dump_spec(loaded.spec), nl=False)
+    click.echo("\n".join(["", *(f"# {line}" for line in _report_lines(report))]))
+
+
+def _report_lines(report: SpecReport) -> list[str]:
+    lines = [f"Valid: {report.file or 'the defaults'}, {len(report.normalised)} keys set"]
+    lines += [f"Read as {alias.used}: {alias.given} ({alias.place})" for alias in report.aliases]
+    lines += [f"Warning: {warning}" for warning in report.warnings]
+    by_reason: dict[str, list[str]] = {}
+    for path, reason in report.no_effect.items():
+        by_reason.setdefault(reason, []).append(path)
+    lines += [f"No effect: {', '.join(paths)}: {reason}" for reason, paths in by_reason.items()]
+    return [*lines, *(f"Note: {note}" for note in report.notes)]
+
+
+def _print_block(console: Console, title: str, block: dict[str, Any]) -> None:
+    """A mapping of mappings becomes a table with a column for each inner name; a plain one has two columns."""
+    inner = [value for value in block.values() if isinstance(value, dict)]
+    if len(inner) < len(block):
+        _print_table(console, title, [(name, _figure(value)) for name, value in block.items()])
+        return
+    names = list(dict.fromkeys(name for value in inner for name in value))
+    rows = [(str(row), *(_figure(value.get(name, "")) for name in names)) for row, value in block.items()]
+    _print_table(console, title, rows, header=("", *names))
+
+
+def _print_table(
+    console: Console, title: str, rows: Sequence[tuple[str, ...]], header: tuple[str, ...] | None = None
+) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=header is not None)
+    for index in range(len(rows[0])):
+        table.add_column(
+            header[index] if header else "", overflow="fold", justify="right" if header and index else "left"
+        )
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
+
+
+def _figure(value: Any) -> str:
+    """A value in few characters: fractions with four digits, long lists by their first three and their count."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "-"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, list):
+        first = ", ".join(str(item) for item in value[:3])
+        return f"{first} ... ({len(value):,} in all)" if len(value) > 3 else first or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_figure(item)}" for name, item in value.items())
+    return str(value)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 200  # paths must not be wrapped in logs and pipes
+    return console

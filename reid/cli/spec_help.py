@@ -1,0 +1,52 @@
+"""The part of a command's help that comes from the spec: its keys with defaults, the popular ones first."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from reid.spec.keys import Key
+
+
+_FIRST = (
+    "results_dir",
+    "device",
+    "dataset.train_dataset_dir",
+    "dataset.test_dataset_dir",
+    "dataset.query_dataset_dir",
+    "train.optim.base_lr",
+)
+"""Keys that nearly every command line sets, beside those that TAO flags as popular."""
+
+
+def keys_for(action: str) -> list[Key]:
+    """The keys that an action reads; every key where the action is not one."""
+    from reid.spec.keys import BLOCKS, keys_of, spec_keys
+
+    return keys_of(action) if action in BLOCKS else list(spec_keys().values())
+
+
+def write_keys(action: str, formatter: click.HelpFormatter) -> None:
+    """Lists the keys with an effect, popular ones first, and names the page that has them all."""
+    keys = [key for key in keys_for(action) if not key.no_effect]
+    first = [
+        key for key in keys if key.popular or key.path in _FIRST or key.block == action not in ("train", "dataset")
+    ]
+    others = [key for key in keys if key not in first]
+    for title, group in (("Spec keys, popular ones", first), ("Other spec keys", others)):
+        with formatter.section(title):
+            formatter.write_dl([(_default(key), _text(key)) for key in group])
+    formatter.write_paragraph()
+    formatter.write_text("Keys that TAO has and that do nothing here are listed in docs/spec.md.")
+
+
+def _default(key: Key) -> str:
+    value = "" if key.default in ("", None) else json.dumps(key.default).strip('"')
+    return f"{key.path}={value.replace(', ', ',')}"
+
+
+def _text(key: Key) -> str:
+    return f"{key.description} [{key.accepts}]" if key.accepts else key.description

@@ -1,0 +1,136 @@
+"""The commands around the spec and the sample: check, schema, default_specs, sample, completion, version."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from reid import __version__
+from reid.cli.completion import complete_overrides, script
+from reid.cli.output import print_loaded_spec, print_result
+from reid.cli.running import switches
+from reid.errors import SpecError
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_SPEC_ACTIONS = ("dataset", "train", "select", "evaluate", "inference", "export", "register", "promote")
+
+
+def spec_input(function: _Function) -> _Function:
+    """Adds `-e FILE` and `key=value ...`, in any order, as `file` and `overrides`."""
+    for parameter in (
+        click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=complete_overrides),
+        click.option(
+            "-e",
+            "--experiment_spec_file",
+            "--experiment_spec",
+            "file",
+            type=click.Path(path_type=Path),
+            help="Spec file (YAML); defaults apply to what it leaves out.",
+        ),
+    ):
+        function = parameter(function)
+    return function
+
+
+@click.command("default_specs", short_help="Write a commented spec template for each action.")
+@spec_input
+@switches
+def default_specs(file: Path | None, overrides: tuple[str, ...]) -> None:
+    """Write a commented template for each action: default_specs results_dir=DIR."""
+    from reid.actions.result import ActionResult
+    from reid.spec.load import load_spec
+    from reid.spec.templates import default_specs as write
+
+    folder = load_spec("default_specs", file, overrides).spec.results_dir
+    if not folder:
+        raise SpecError(
+            "default_specs has no folder to write to: results_dir is not set",
+            "one template for each action is written there",
+            "add results_dir=DIR to the command, or set it in the file given to -e",
+        )
+    print_result(ActionResult("default_specs", Path(folder), files=write(Path(folder))), as_json=False)
+
+
+@click.group()
+def spec() -> None:
+    """Look at a spec without running anything."""
+
+
+@spec.command()
+@spec_input
+@click.option("--action", type=click.Choice(_SPEC_ACTIONS), default=None, help="Leave out checks of other actions.")
+@click.option("--json", "as_json", is_flag=True, help="Print the spec and the report as JSON.")
+@switches
+def check(file: Path | None, overrides: tuple[str, ...], action: str | None, as_json: bool) -> None:
+    """Print the resolved spec and what was renamed or has no effect; exit code 2 when it is not valid."""
+    from reid.spec.load import load_spec
+
+    print_loaded_spec(load_spec(action or "", file, overrides), as_json=as_json)
+
+
+@click.command(short_help="Write the schemas, templates and key table of the spec.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for schemas/ and references/.  [default: .]")
+@click.option(
+    "--docs", type=click.Path(path_type=Path), help="Write only the table of all keys, to this Markdown file."
+)
+@switches
+def schema(out: Path | None, docs: Path | None) -> None:
+    """Write the spec's schemas, manifest and templates, and a JSON Schema for editors."""
+    from reid.actions.result import ActionResult
+    from reid.files import write_text
+    from reid.spec.reference import reference_page
+    from reid.spec.schema import write_schemas
+
+    files: dict[str, Path] = {}
+    if docs is not None:
+        write_text(docs, reference_page())
+        files[docs.name] = docs
+    if out is not None or docs is None:
+        files |= {file.name: file for file in write_schemas(out or Path())}
+    print_result(ActionResult("schema", out or Path(), files=files), as_json=False)
+
+
+@click.command(short_help="Draw the embedded sample data set.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("data"), show_default=True, help="Folder to write."
+)
+@click.option("--identities", type=click.IntRange(min=2), help="People drawn.")
+@click.option("--cameras", type=click.IntRange(min=2), help="Cameras that see them.")
+@click.option("--images-per-camera", type=click.IntRange(min=1), help="Images of each person by each camera.")
+@click.option("--seed", type=int, help="The same seed draws the same images.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@switches
+def sample(out: Path, as_json: bool, **size: int | None) -> None:
+    """Draw the embedded sample: sample_train.tar.gz, sample_test.tar.gz and sample_query.tar.gz."""
+    from reid.actions.sample import sample as draw
+
+    given: dict[str, int] = {name: value for name, value in size.items() if value is not None}
+    print_result(draw(out=out, **given), as_json=as_json)
+
+
+@click.command(short_help="Print a script that switches on shell completion.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print a script that completes commands and spec keys, e.g. eval "$(reid completion bash)"."""
+    group = context.find_root().command
+    assert isinstance(group, click.Group)
+    click.echo(script(shell, group))
+
+
+@click.command()
+def version() -> None:
+    """Print the versions that matter in a bug report."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    click.echo(f"reid {__version__}, Python {sys.version.split()[0]}")
+    for package in ("torch", "timm", "pytorch-lightning", "onnxruntime", "mlflow", "prefect", "dvc"):
+        try:
+            click.echo(f"{package} {installed(package)}")
+        except PackageNotFoundError:
+            click.echo(f"{package} is not installed")
