@@ -1,0 +1,221 @@
+"""Checks images and labels before any training time is spent on them.
+
+One pass over the files reads, hashes and decodes each of them once. What it finds is a `DatasetReport`: figures for
+each subset, and what only shows when subsets are laid side by side.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+from reid.data.dataset_report import EXAMPLES, CrossReport, DatasetReport, SubsetReport
+from reid.data.images import decode
+from reid.data.parallel import map_chunks
+from reid.data.progress import progress
+from reid.data.records import DISTRACTOR_PID, Record, Subset, fingerprint
+from reid.errors import DataError
+
+log = logging.getLogger(__name__)
+
+
+def check(
+    *subsets: Subset, on_bad_image: Literal["skip", "error"] = "skip", workers: int | None = None
+) -> DatasetReport:
+    """Reads, hashes and decodes every image once.
+
+    Args:
+        subsets: at most one of each name; across them "query" is held against "gallery", and "train" against both.
+        on_bad_image: "error" refuses a data set with an unreadable image; "skip" counts and names it.
+        workers: threads; None for one a core.
+
+    Raises:
+        DataError: `on_bad_image` is "error" and an image cannot be decoded; or every image of a subset is unreadable.
+    """
+    digests: dict[Path, str] = {}
+    reports = []
+    for subset in subsets:
+        unreadable = _decode_all(subset, digests, workers=workers)
+        if unreadable and (on_bad_image == "error" or len(unreadable) == len(subset.images)):
+            raise _unreadable(subset, unreadable)
+        reports.append(_report(subset, unreadable, digests))
+    report = DatasetReport(tuple(reports), across=None, digests=digests)
+    by_name = {subset.name: usable(subset, report) for subset in subsets}
+    if "query" in by_name and "gallery" in by_name:
+        return replace(report, across=_across(by_name, digests))
+    return report
+
+
+def usable(subset: Subset, report: DatasetReport) -> Subset:
+    """The subset without its unreadable images."""
+    bad = report.unreadable
+    if not bad:
+        return subset
+    return replace(
+        subset,
+        records=tuple(record for record in subset.records if record.path not in bad),
+        junk=tuple(record for record in subset.junk if record.path not in bad),
+        unmatched=tuple(path for path in subset.unmatched if path not in bad),
+    )
+
+
+def require_trainable(train: Subset, *, batch_size: int, num_instances: int) -> None:
+    """Refuses a training set that cannot fill one P x K batch.
+
+    Raises:
+        DataError: fewer identities than P = batch_size // num_instances, or fewer than 2.
+    """
+    needed = max(batch_size // num_instances, 2)
+    found = len(train.pids)
+    if found < needed:
+        raise DataError(
+            f"the train folder {train.root} has {found} identities ({len(train.records)} images)",
+            f"a batch of {batch_size} images, {num_instances} of each identity, needs {needed}",
+            f"add identities, or set dataset.batch_size={found * num_instances}" if found > 1 else "add identities",
+        )
+
+
+def require_evaluable(query: Subset, gallery: Subset) -> None:
+    """Refuses a test set on which no figure would mean anything.
+
+    Raises:
+        DataError: no query has an image of its identity by another camera in the gallery.
+    """
+    if len(_without_match(query.records, gallery.records)) < len(query.records):
+        return
+    shared = sorted(set(query.pids) & set(gallery.pids))
+    cameras = ", ".join(str(camid) for camid in sorted({*query.camids, *gallery.camids}))
+    if shared:
+        why = (
+            f"{len(shared)} identities are in both, but never under two cameras (camids: {cameras}), and images from the "
+            "query's own camera are left out (Market-1501 rule)"
+        )
+        fix = "give real camera numbers in the file names, or add images of the same people by other cameras"
+    else:
+        why = f"no identity is in both: the queries have {_some(query.pids)}, the gallery {_some(gallery.pids)}"
+        fix = "check that query and gallery belong to the same test set"
+    raise DataError(
+        f"no query has a match in the gallery: {len(query.records)} queries in {query.root}, {len(gallery.records)} "
+        f"gallery images in {gallery.root}",
+        why,
+        fix,
+    )
+
+
+def _decode_all(subset: Subset, digests: dict[Path, str], *, workers: int | None) -> dict[Path, str]:
+    """Fills `digests`; returns the unreadable images and why."""
+    started = time.monotonic()
+    unreadable = {}
+    with progress(f"checking {subset.name}", len(subset.images), unit="images") as advance:
+        for found in map_chunks(_hash_and_decode, subset.images, workers=workers):
+            for path, digest, reason in found:
+                digests[path] = digest
+                if reason:
+                    unreadable[path] = reason
+            advance(len(found))
+    log.info(
+        "checked %s: %d images, %d unreadable, %.1f s",
+        *(subset.name, len(subset.images), len(unreadable), time.monotonic() - started),
+    )
+    for path, reason in list(unreadable.items())[:EXAMPLES]:
+        log.warning("unreadable image %s: %s", path, reason)
+    return unreadable
+
+
+def _hash_and_decode(paths: Sequence[Path]) -> list[tuple[Path, str, str]]:
+    """Path, SHA-256 and the reason why it is unreadable, or "". A file that cannot be opened has no bytes to hash."""
+    found = []
+    for path in paths:
+        data, reason = b"", ""
+        try:
+            data = path.read_bytes()
+            decode(data, name=path.name)
+        except OSError as error:
+            reason = f"it cannot be opened ({error.strerror})"
+        except DataError as error:
+            reason = error.found
+        found.append((path, sha256(data).hexdigest(), reason))
+    return found
+
+
+def _report(subset: Subset, unreadable: dict[Path, str], digests: dict[Path, str]) -> SubsetReport:
+    records = [record for record in subset.records if record.path not in unreadable]
+    return SubsetReport(
+        name=subset.name,
+        root=subset.root,
+        images=len(subset.images),
+        labelled=len(records),
+        identities=len({record.pid for record in records} - {DISTRACTOR_PID}),
+        cameras=tuple(sorted({record.camid for record in records})),
+        junk=len(subset.junk),
+        distractors=sum(record.pid == DISTRACTOR_PID for record in records),
+        unmatched=tuple(path.name for path in subset.unmatched),
+        foreign=subset.foreign,
+        unreadable=unreadable,
+        single_camera=_single_camera(records),
+        fingerprint=fingerprint(subset.images, [digests[path] for path in subset.images]),
+    )
+
+
+def _across(subsets: dict[str, Subset], digests: dict[Path, str]) -> CrossReport:
+    query, gallery = subsets["query"], subsets["gallery"]
+    train = subsets.get("train")
+    test = [*query.records, *gallery.records]
+    return CrossReport(
+        queries=len(query.records),
+        missing_identities=tuple(sorted(set(query.pids) - set(gallery.pids))),
+        without_match=tuple(record.path.name for record in _without_match(query.records, gallery.records)),
+        single_camera=_single_camera(test),
+        query_gallery_duplicates=_duplicates(query.records, gallery.records, digests),
+        train_test_duplicates=_duplicates(train.records, test, digests) if train else (),
+    )
+
+
+def _without_match(query: Sequence[Record], gallery: Sequence[Record]) -> list[Record]:
+    cameras = _cameras_of(gallery)
+    return [record for record in query if not cameras.get(record.pid, set()) - {record.camid}]
+
+
+def _single_camera(records: Sequence[Record]) -> tuple[int, ...]:
+    return tuple(sorted(pid for pid, cameras in _cameras_of(records).items() if len(cameras) == 1))
+
+
+def _cameras_of(records: Sequence[Record]) -> dict[int, set[int]]:
+    """The cameras that see each identity, distractors left out."""
+    cameras: dict[int, set[int]] = {}
+    for record in records:
+        if record.pid != DISTRACTOR_PID:
+            cameras.setdefault(record.pid, set()).add(record.camid)
+    return cameras
+
+
+def _duplicates(
+    ours: Sequence[Record], theirs: Sequence[Record], digests: dict[Path, str]
+) -> tuple[tuple[Path, Path], ...]:
+    """Pairs of different files with the same bytes, one pair for each of `ours`."""
+    first = {digests[record.path]: record.path for record in reversed(theirs)}
+    pairs = ((record.path, first.get(digests[record.path])) for record in ours)
+    return tuple((mine, other) for mine, other in pairs if other is not None)
+
+
+def _unreadable(subset: Subset, unreadable: dict[Path, str]) -> DataError:
+    path, reason = next(iter(unreadable.items()))
+    others = f", and {len(unreadable) - 1} more" if len(unreadable) > 1 else ""
+    all_of_them = len(unreadable) == len(subset.images)
+    return DataError(
+        f"{len(unreadable)} of {len(subset.images)} images of the {subset.name} folder {subset.root} cannot be read: "
+        f"{path.name} ({reason}){others}",
+        "no image would be left" if all_of_them else "dataset.on_bad_image is error",
+        "restore them from their source"
+        + ("" if all_of_them else ", or set dataset.on_bad_image=skip to leave them out"),
+    )
+
+
+def _some(pids: Sequence[int]) -> str:
+    shown = ", ".join(str(pid) for pid in pids[:EXAMPLES])
+    return f"{len(pids)} ({shown}{', ...' if len(pids) > EXAMPLES else ''})"

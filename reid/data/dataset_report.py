@@ -1,0 +1,132 @@
+"""What a check of a data set found, as plain frozen figures and names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+EXAMPLES = 3
+"""How many names a report or a message shows of each kind."""
+
+
+@dataclass(frozen=True)
+class SubsetReport:
+    """What one subset holds.
+
+    Attributes:
+        name: "train", "query" or "gallery".
+        root: the folder.
+        images: image files found, whatever their names.
+        labelled: readable images with an identity, distractors included, junk left out.
+        identities: distinct ones among the labelled, distractors left out.
+        cameras: camera numbers among the labelled, sorted.
+        junk: images labelled -1.
+        distractors: readable images labelled 0.
+        unmatched: images whose names do not follow the naming, by name.
+        foreign: other files.
+        unreadable: images that cannot be decoded, and why.
+        single_camera: identities that only one camera sees in this subset, sorted.
+        fingerprint: of the names and contents of all image files; the same from a folder and from its archive.
+    """
+
+    name: str
+    root: Path
+    images: int
+    labelled: int
+    identities: int
+    cameras: tuple[int, ...]
+    junk: int
+    distractors: int
+    unmatched: tuple[str, ...]
+    foreign: tuple[str, ...]
+    unreadable: dict[Path, str]
+    single_camera: tuple[int, ...]
+    fingerprint: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; of long lists the count and the first three."""
+        return {
+            "name": self.name,
+            "root": str(self.root),
+            "images": self.images,
+            "labelled": self.labelled,
+            "identities": self.identities,
+            "cameras": list(self.cameras),
+            "junk": self.junk,
+            "distractors": self.distractors,
+            "unmatched": _counted(self.unmatched),
+            "foreign": _counted(self.foreign),
+            "unreadable": {str(path): reason for path, reason in self.unreadable.items()},
+            "single_camera_identities": list(self.single_camera),
+            "fingerprint": self.fingerprint,
+        }
+
+
+@dataclass(frozen=True)
+class CrossReport:
+    """What shows only across subsets. Distractors and junk take no part; a query never matches its own camera.
+
+    Attributes:
+        queries: labelled query images.
+        missing_identities: query identities that the gallery does not have, sorted.
+        without_match: queries of which no other camera has an image in the gallery, by name.
+        single_camera: identities that only one camera sees in query and gallery together, sorted.
+        query_gallery_duplicates: pairs (query, gallery) of files with the same bytes. Harmless in Market-1501's
+            protocol, where the same-camera rule removes them; a sure hit in any other.
+        train_test_duplicates: pairs (train, query or gallery) of files with the same bytes: the test set leaked.
+    """
+
+    queries: int
+    missing_identities: tuple[int, ...]
+    without_match: tuple[str, ...]
+    single_camera: tuple[int, ...]
+    query_gallery_duplicates: tuple[tuple[Path, Path], ...]
+    train_test_duplicates: tuple[tuple[Path, Path], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; of long lists the count and the first three."""
+        return {
+            "queries": self.queries,
+            "query_identities_missing_from_gallery": list(self.missing_identities),
+            "queries_without_match": _counted(self.without_match),
+            "single_camera_identities": list(self.single_camera),
+            "query_gallery_duplicates": _counted([f"{a} = {b}" for a, b in self.query_gallery_duplicates]),
+            "train_test_duplicates": _counted([f"{a} = {b}" for a, b in self.train_test_duplicates]),
+        }
+
+
+@dataclass(frozen=True)
+class DatasetReport:
+    """All that `check` found.
+
+    Attributes:
+        subsets: one report for each subset, in the order given.
+        across: None unless a query and a gallery were given.
+        digests: SHA-256 of every image file, hexadecimal; `pack_images` takes them.
+    """
+
+    subsets: tuple[SubsetReport, ...]
+    across: CrossReport | None
+    digests: dict[Path, str]
+
+    def __getitem__(self, name: str) -> SubsetReport:
+        """The report of the subset of that name."""
+        return next(subset for subset in self.subsets if subset.name == name)
+
+    @property
+    def unreadable(self) -> dict[Path, str]:
+        """Images of any subset that cannot be decoded, and why."""
+        return {path: reason for subset in self.subsets for path, reason in subset.unreadable.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without the digests of single files."""
+        return {
+            "subsets": {subset.name: subset.to_dict() for subset in self.subsets},
+            "across": self.across.to_dict() if self.across else None,
+        }
+
+
+def _counted(names: Sequence[str]) -> dict[str, Any]:
+    return {"count": len(names), "first": list(names[:EXAMPLES])}
