@@ -23,10 +23,13 @@ _FIRST = (
 
 
 def keys_for(action: str) -> list[Key]:
-    """The keys that an action reads; every key where the action is not one."""
+    """The keys that a command reads, those of its own block first; every key where the command is not an action."""
     from reid.spec.keys import BLOCKS, keys_of, spec_keys
 
-    return keys_of(action) if action in BLOCKS else list(spec_keys().values())
+    if action not in BLOCKS:
+        return list(spec_keys().values())
+    keys = [key for key in keys_of(action) if key.block != "train" or action == "train"]
+    return sorted(keys, key=lambda key: key.block not in ("", action))
 
 
 def write_keys(action: str, formatter: click.HelpFormatter) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from reid.errors import SpecError
-from reid.spec.keys import section_paths, spec_keys
+from reid.spec.keys import spec_keys
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -110,8 +110,7 @@ def _override(path: str, text: str) -> Iterator[Given]:
         problems: list[Problem] = []
         yield from (Given(one.path, one.value, one.raw, place) for one in _leaves(node, path, "", {}, problems))
         return
-    raw = node.value if isinstance(node, yaml.ScalarNode) and node.style is None else None
-    yield Given(path, None if node is None else _value(node), raw, place)
+    yield Given(path, None if node is None else _value(node), None if node is None else _raw(node), place)
 
 
 def _leaves(
@@ -134,11 +133,7 @@ def _leaves(
             )
             continue
         seen[path] = line
-        empty = isinstance(value_node, yaml.MappingNode) or value_node.tag.endswith(":null")
-        if empty and path in section_paths():
-            continue
-        raw = value_node.value if isinstance(value_node, yaml.ScalarNode) and value_node.style is None else None
-        yield Given(path, _value(value_node), raw, f"{file}, line {line}")
+        yield Given(path, _value(value_node), _raw(value_node), f"{file}, line {line}")
 
 
 def _pairs(node: yaml.MappingNode) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
@@ -168,6 +163,11 @@ def _value(node: yaml.Node) -> Any:
         return loader.construct_document(node)
     finally:
         loader.dispose()
+
+
+def _raw(node: yaml.Node) -> str | None:
+    """The text of a plain scalar; None for quoted text, lists and mappings."""
+    return str(node.value) if isinstance(node, yaml.ScalarNode) and not node.style else None
 
 
 def _where(error: yaml.YAMLError) -> str:

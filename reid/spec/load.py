@@ -21,6 +21,8 @@ from reid.spec.validate import validate
 
 log = logging.getLogger(__name__)
 
+_UNSET: tuple[Any, ...] = (None, "", "???", {})
+
 
 @dataclass(frozen=True)
 class Alias:
@@ -126,9 +128,7 @@ def log_report(report: SpecReport) -> None:
     for warning in report.warnings:
         log.warning("spec: %s", warning)
     if report.no_effect:
-        log.info(
-            "spec: %d keys are accepted and have no effect here; `reid spec check` lists them", len(report.no_effect)
-        )
+        log.info("spec: keys without effect here: %d; `reid spec check` lists them with reasons", len(report.no_effect))
 
 
 def _known(
@@ -138,6 +138,8 @@ def _known(
     chosen: dict[str, Given] = {}
     for given in layer:
         path = canonical(given.path)
+        if path in section_paths() and given.value in _UNSET:
+            continue
         if path not in spec_keys():
             problems.append(_unknown(given, path))
             continue
@@ -173,7 +175,7 @@ def _typed(values: dict[str, Any], chosen: dict[str, Given], warnings: list[str]
     typed: dict[str, Any] = {}
     for path, value in values.items():
         key = spec_keys()[path]
-        if value is None or value == "" or value == "???":
+        if value in _UNSET:
             if "" in key.choices:
                 typed[path] = ""
             continue
