@@ -1,0 +1,262 @@
+"""Writes a whole drawn data set: three archives in Market-1501 naming, the same bytes for the same arguments."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import logging
+import multiprocessing
+import os
+import tarfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from reid.data.records import DISTRACTOR_PID, JUNK_PID
+from reid.data.synthetic.appearance import LOOKALIKES, Appearance, lookalikes
+from reid.data.synthetic.camera import Camera, make_cameras
+from reid.data.synthetic.view import background_image, bad_box_image, person_image
+from reid.errors import DataError, ReidError
+from reid.files import atomic_path
+
+log = logging.getLogger(__name__)
+
+TRAIN, TEST, QUERY = "sample_train", "sample_test", "sample_query"
+"""Names of the archives, without their ending, and of the one folder inside each."""
+
+
+@dataclass(frozen=True)
+class SampleCounts:
+    """What was written.
+
+    Attributes:
+        archives: the files, by `TRAIN`, `TEST` and `QUERY`.
+        train, query, gallery: images with an identity.
+        junk, distractors: gallery images with pid -1 and 0.
+        train_identities, test_identities: disjoint.
+        cameras: numbered from 1.
+    """
+
+    archives: dict[str, Path]
+    train: int
+    query: int
+    gallery: int
+    junk: int
+    distractors: int
+    train_identities: int
+    test_identities: int
+    cameras: int
+
+
+def generate(
+    out: Path,
+    *,
+    identities: int,
+    cameras: int,
+    images_per_camera: int,
+    seed: int,
+    workers: int | None = None,
+) -> SampleCounts:
+    """Draws `identities` people in every camera and writes sample_train, sample_test and sample_query.tar.gz.
+
+    Odd identities are for training, even ones for the test: of a test identity the first image in each camera is a
+    query and the others are in the gallery. The gallery has junk (a tenth of its images) and distractors (an eighth)
+    besides. Every image has a random stream of its own, so that the bytes do not depend on `workers`.
+
+    Args:
+        out: folder for the archives; made when missing.
+        identities: people in all, at least 4.
+        cameras: at least 2, so that a query has a match that its own camera did not take.
+        images_per_camera: of each person, at least 2, one of which becomes the query.
+        seed: not negative.
+        workers: processes; None takes all cores, and one for a small sample. More than one needs
+            a program that can be imported again (`if __name__ == "__main__":`).
+
+    Raises:
+        DataError: an argument is out of bounds.
+        StorageError: the disk is full or not writable; no archive is left under its final name.
+    """
+    _check(identities, cameras, images_per_camera, seed, workers)
+    plan = _plan(identities, cameras, images_per_camera, seed)
+    total = sum(shot.count for shot in plan)
+    processes = workers or max(1, min(os.cpu_count() or 1, total // 400))
+    archives = {name: out / f"{name}.tar.gz" for name in (TRAIN, TEST, QUERY)}
+    counts = dict.fromkeys(("train", "query", "gallery", "junk", "distractors"), 0)
+    started = reported = time.monotonic()
+    log.info("drawing %d images of %d identities in %d cameras", total, identities, cameras)
+    with ExitStack() as stack:
+        tars = {name: stack.enter_context(_archive(path)) for name, path in archives.items()}
+        for shot, images in _drawn(plan, processes):
+            for index, (name, data) in enumerate(images):
+                kind = shot.kind_of(index)
+                counts[kind] += 1
+                _add(tars[_FOLDERS[kind]], f"{_FOLDERS[kind]}/{name}", data)
+            if time.monotonic() - reported > 10:
+                reported = time.monotonic()
+                done = sum(counts.values())
+                log.info("drew %d of %d images, %.0f a second", done, total, done / (reported - started))
+    log.info("drew %d images in %.1f s into %s", total, time.monotonic() - started, out)
+    return SampleCounts(
+        archives=archives,
+        train_identities=(identities + 1) // 2,
+        test_identities=identities // 2,
+        cameras=cameras,
+        **counts,
+    )
+
+
+_FOLDERS = {"train": TRAIN, "query": QUERY, "gallery": TEST, "junk": TEST, "distractors": TEST}
+_CAMERAS, _PEOPLE, _STRANGERS, _IMAGES, _FRAMES = range(5)
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """All images of one identity in one camera; the camera is counted from 1."""
+
+    seed: int
+    cameras: int
+    pid: int
+    camid: int
+    count: int
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.pid if self.pid == JUNK_PID else f'{self.pid:04d}'}_c{self.camid}s1"
+
+    def kind_of(self, index: int) -> str:
+        if self.pid == JUNK_PID:
+            return "junk"
+        if self.pid == DISTRACTOR_PID:
+            return "distractors"
+        if self.pid % 2:
+            return "train"
+        return "query" if index == 0 else "gallery"
+
+    def draw(self) -> list[tuple[str, bytes]]:
+        """(name, JPEG) of each image, by rising frame number."""
+        first = int(_stream(self.seed, _FRAMES, self.pid + 1, self.camid).integers(1, 20_000))
+        return [(f"{self.prefix}_{first + 25 * i:06d}_00.jpg", self._image(i)) for i in range(self.count)]
+
+    def _image(self, index: int) -> bytes:
+        camera = _cameras(self.cameras, self.seed)[self.camid - 1]
+        rng = _stream(self.seed, _IMAGES, self.pid + 1, self.camid, index)
+        if self.pid > DISTRACTOR_PID:
+            return person_image(_person(self.pid, self.seed), _stranger(rng, self.seed), camera, rng)
+        if self.pid == JUNK_PID:
+            return bad_box_image(_stranger(rng, self.seed), _stranger(rng, self.seed), camera, rng)
+        if rng.random() < 0.2:
+            return background_image(camera, rng)
+        return person_image(_stranger(rng, self.seed), _stranger(rng, self.seed), camera, rng)
+
+
+def _plan(identities: int, cameras: int, images_per_camera: int, seed: int) -> list[_Shot]:
+    """Everything to draw, in the order of the names, which is the order in the archives."""
+    gallery_per_camera = identities // 2 * (images_per_camera - 1)
+    counts = {JUNK_PID: max(1, gallery_per_camera // 10), DISTRACTOR_PID: max(1, gallery_per_camera // 8)}
+    shots = [
+        _Shot(seed, cameras, pid, camid, counts.get(pid, images_per_camera))
+        for pid in (JUNK_PID, DISTRACTOR_PID, *range(1, identities + 1))
+        for camid in range(1, cameras + 1)
+    ]
+    return sorted(shots, key=lambda shot: shot.prefix)
+
+
+def _drawn(plan: list[_Shot], processes: int) -> Iterator[tuple[_Shot, list[tuple[str, bytes]]]]:
+    """Each shot with its images, in the order of the plan; few are in memory at a time."""
+    if processes == 1:
+        for shot in plan:
+            yield shot, shot.draw()
+        return
+    # Not forked: a parent with threads (torch, a Prefect server) may hold locks that a forked child never gets.
+    pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+    waiting: deque[tuple[tuple[_Shot, ...], Future[list[list[tuple[str, bytes]]]]]] = deque()
+    try:
+        for start in range(0, len(plan), 16):
+            chunk = tuple(plan[start : start + 16])
+            waiting.append((chunk, pool.submit(_draw_all, chunk)))
+            if len(waiting) > 4 * processes:
+                yield from _collected(*waiting.popleft())
+        while waiting:
+            yield from _collected(*waiting.popleft())
+    except BrokenProcessPool as error:
+        raise ReidError(
+            f"one of {processes} drawing processes ended before its work was done",
+            "the system may have stopped it for want of memory, or the calling program cannot be imported again",
+            'use workers=1, or call from a file with if __name__ == "__main__":',
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _collected(
+    chunk: tuple[_Shot, ...], future: Future[list[list[tuple[str, bytes]]]]
+) -> Iterator[tuple[_Shot, list[tuple[str, bytes]]]]:
+    return zip(chunk, future.result(), strict=True)
+
+
+def _draw_all(shots: tuple[_Shot, ...]) -> list[list[tuple[str, bytes]]]:
+    return [shot.draw() for shot in shots]
+
+
+@lru_cache(maxsize=2)
+def _cameras(count: int, seed: int) -> tuple[Camera, ...]:
+    return make_cameras(count, _stream(seed, _CAMERAS))
+
+
+@lru_cache(maxsize=64)
+def _group(seed: int, kind: int, half: int, number: int) -> tuple[Appearance, ...]:
+    return lookalikes(_stream(seed, kind, half, number))
+
+
+def _person(pid: int, seed: int) -> Appearance:
+    """Look-alikes are in the same half: all for training or all for the test."""
+    place, half = divmod(pid - 1, 2)
+    return _group(seed, _PEOPLE, half, place // LOOKALIKES)[place % LOOKALIKES]
+
+
+def _stranger(rng: np.random.Generator, seed: int) -> Appearance:
+    """Someone who is no identity of the data set."""
+    return _group(seed, _STRANGERS, 0, int(rng.integers(48)))[int(rng.integers(LOOKALIKES))]
+
+
+def _stream(seed: int, *place: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence([seed, *place]))
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[tarfile.TarFile]:
+    """A tar.gz without time stamps, names of machines or users: the same members give the same bytes."""
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("wb") as raw,
+        gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        yield tar
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))
+
+
+def _check(identities: int, cameras: int, images_per_camera: int, seed: int, workers: int | None) -> None:
+    bounds = (
+        ("identities", identities, 4, "half of them are for training and half for the test, two at least in each"),
+        ("cameras", cameras, 2, "matches from the query's own camera are left out, so one camera has no match"),
+        ("images_per_camera", images_per_camera, 2, "one image becomes the query and another must be in the gallery"),
+        ("seed", seed, 0, "random streams are numbered from 0"),
+        ("workers", 1 if workers is None else workers, 1, "someone has to draw"),
+    )
+    for name, value, least, why in bounds:
+        if value < least:
+            raise DataError(f"{name} is {value}", why, f"give {name}={least} or more")
