@@ -71,9 +71,11 @@ def canonical_value(path: str, value: Any) -> tuple[Any, str]:
 
 def nearest(path: str) -> str:
     """The known key that an unknown one most probably means; empty when none is close."""
-    known = list(spec_keys())
+    known = sorted(spec_keys(), key=lambda key: not spec_keys()[key].popular)
     name = path.rpartition(".")[2]
     same_name = [key for key in known if key.rpartition(".")[2] == name]
+    if same_name and spec_keys()[same_name[0]].popular:
+        return same_name[0]
     if same_name:
         return difflib.get_close_matches(path, same_name, n=1, cutoff=0.0)[0]
     candidates = [*known, *SHORTHANDS, *RENAMED_KEYS, *section_paths()]

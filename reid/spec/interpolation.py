@@ -32,7 +32,7 @@ def interpolate(chosen: dict[str, Given], problems: list[Problem], warnings: lis
         return values
     values = {path: "" if value == "???" else value for path, value in values.items()}
     everything = {path: key.default for path, key in spec_keys().items()} | values
-    config = _config(everything)
+    config = _config({path: value for path, value in everything.items() if path not in wanted})
     for path in wanted:
         refused = set(_RESOLVER.findall(str(values[path]))) - {"oc.env"}
         if refused:
@@ -43,16 +43,16 @@ def interpolate(chosen: dict[str, Given], problems: list[Problem], warnings: lis
             values[path] = ""
         else:
             try:
-                values[path] = _resolve(config, path)
-            except Exception as error:  # OmegaConf raises its own tree, and RecursionError for circles
-                problems.append(
-                    Problem(
-                        f"{path} is {chosen[path].value!r} ({chosen[path].place}), which cannot be filled in",
-                        str(error).splitlines()[0] if str(error) else type(error).__name__,
-                        "refer to keys by their full dotted name, e.g. ${results_dir} or ${train.num_epochs}",
-                    )
-                )
+                _insert(config, path, values[path])
+            except Exception as error:  # OmegaConf raises the errors of several libraries
+                problems.append(_unresolved(chosen[path], path, error))
                 del values[path]
+    for path in (path for path in wanted if values.get(path)):
+        try:
+            values[path] = _resolve(config, path)
+        except Exception as error:  # among them RecursionError for circles
+            problems.append(_unresolved(chosen[path], path, error))
+            del values[path]
     return values
 
 
@@ -65,6 +65,12 @@ def _config(everything: dict[str, Any]) -> DictConfig:
     from omegaconf import OmegaConf
 
     return OmegaConf.create(nested(everything))
+
+
+def _insert(config: DictConfig, path: str, value: Any) -> None:
+    from omegaconf import OmegaConf
+
+    OmegaConf.update(config, path, value)
 
 
 def _resolve(config: DictConfig, path: str) -> Any:
@@ -82,6 +88,14 @@ def _is_unset(path: str, everything: dict[str, Any], seen: tuple[str, ...]) -> b
     if path in seen or not isinstance(value, str):
         return False
     return any(name in spec_keys() and _is_unset(name, everything, (*seen, path)) for name in _REFERENCE.findall(value))
+
+
+def _unresolved(given: Given, path: str, error: Exception) -> Problem:
+    return Problem(
+        f"{path} is {given.value!r} ({given.place}), which cannot be filled in",
+        str(error).splitlines()[0] if str(error) else type(error).__name__,
+        "refer to keys by their full dotted name, e.g. ${results_dir} or ${train.num_epochs}",
+    )
 
 
 def _refused(path: str, given: Given, resolver: str) -> Problem:
