@@ -1,0 +1,196 @@
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from reid.cli import main, re_identification_main
+from reid.spec.keys import SPEC_ACTIONS
+
+_REPOSITORY = Path(__file__).parents[1]
+_HEAVY = ("torch", "mlflow", "prefect", "lightning", "pytorch_lightning", "timm", "rich", "matplotlib")
+
+
+def _imported_by(*arguments):
+    """Modules that a fresh interpreter has loaded after running the command line."""
+    code = f"import sys; from reid.cli import main; main({list(arguments)!r}); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=_REPOSITORY, capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in done.stderr.split()}
+
+
+def test_help_imports_neither_pydantic_nor_anything_heavier():
+    assert not _imported_by("--help") & {*_HEAVY, "pydantic", "omegaconf", "yaml"}
+
+
+@pytest.mark.parametrize("arguments", [("spec", "check", "train.num_epochs=3"), ("train", "--help")])
+def test_spec_check_and_an_actions_help_import_nothing_heavy(arguments):
+    assert not _imported_by(*arguments) & set(_HEAVY)
+
+
+@pytest.mark.parametrize("action", SPEC_ACTIONS)
+def test_every_actions_help_shows_an_example_and_spec_keys_with_defaults(capsys, action):
+    assert main([action, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert f"reid {action} -e spec.yaml results_dir=results" in text
+    assert "Spec keys, popular ones:" in text
+    assert "device=auto" in text
+
+
+def test_popular_keys_come_first_in_help(capsys):
+    main(["train", "--help"])
+    text = capsys.readouterr().out
+    assert text.index("train.num_epochs=10") < text.index("Other spec keys") < text.index("train.optim.gamma=0.1")
+
+
+def test_re_identification_has_taos_verbs_and_ours_that_take_a_spec(capsys):
+    assert re_identification_main(["--help"]) == 0
+    listed = capsys.readouterr().out.partition("Commands:")[2]
+    assert [line.split()[0] for line in listed.splitlines() if line[2:3].strip()] == [*SPEC_ACTIONS, "default_specs"]
+
+
+def test_spec_check_prints_a_spec_that_can_be_loaded_and_the_report_as_comments(tmp_path, capsys):
+    file = tmp_path / "spec.yaml"
+    file.write_text("encryption_key: nvidia_tao\ntrain: {optim: {steps: [5]}}\n")
+    assert main(["spec", "check", "train.num_epochs=20", "-e", str(file)]) == 0
+    text = capsys.readouterr().out
+    assert yaml.safe_load(text)["train"]["optim"]["lr_steps"] == [5]
+    assert yaml.safe_load(text)["train"]["num_epochs"] == 20
+    assert "# Read as train.optim.lr_steps: train.optim.steps (spec.yaml, line 2)" in text
+    assert "# No effect: encryption_key: checkpoints are never encrypted here" in text
+
+
+def test_spec_check_of_a_bad_spec_exits_with_2_and_labels_the_parts_of_the_error(capsys):
+    assert main(["spec", "check", "train.num_epoch=20"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "error: unknown key train.num_epoch (command line)",
+        "why:   no action reads a key of this name",
+        "next:  did you mean train.num_epochs?",
+    ]
+
+
+def test_spec_check_for_another_action_leaves_the_rules_of_training_out():
+    assert main(["spec", "check", "dataset.batch_size=10"]) == 2
+    assert main(["spec", "check", "dataset.batch_size=10", "--action", "evaluate"]) == 0
+
+
+def test_spec_check_as_json_has_the_spec_and_all_layers_of_the_report(capsys):
+    assert main(["spec", "check", "--json", "learning_rate=0.1"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["spec"]["train.optim.base_lr"] == 0.1
+    assert document["given"] == {"learning_rate": 0.1}
+    assert document["normalised"] == {"train.optim.base_lr": 0.1}
+    assert document["aliases"][0]["used"] == "train.optim.base_lr"
+
+
+@pytest.mark.parametrize("option", ["-e", "--experiment_spec_file", "--experiment_spec"])
+def test_the_spec_file_has_three_option_names_and_may_stand_last(tmp_path, capsys, option):
+    file = tmp_path / "spec.yaml"
+    file.write_text("train: {seed: 5}")
+    assert main(["spec", "check", "train.num_epochs=3", option, str(file)]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["train"]["seed"] == 5
+
+
+def test_default_specs_writes_one_template_for_each_action(tmp_path, capsys):
+    assert re_identification_main(["default_specs", f"results_dir={tmp_path / 'out'}"]) == 0
+    assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == sorted(SPEC_ACTIONS)
+
+
+def test_default_specs_takes_results_dir_from_a_spec_file_too(tmp_path, capsys):
+    file = tmp_path / "spec.yaml"
+    file.write_text(f"results_dir: {tmp_path / 'out'}\n")
+    assert main(["default_specs", "-e", str(file)]) == 0
+    assert (tmp_path / "out" / "train.yaml").is_file()
+
+
+def test_default_specs_without_a_folder_says_what_to_add(capsys):
+    assert main(["default_specs"]) == 2
+    assert "next:  add results_dir=DIR" in capsys.readouterr().err
+
+
+def test_schema_writes_schemas_and_the_key_table(tmp_path, capsys):
+    assert main(["schema", "--out", str(tmp_path), "--docs", str(tmp_path / "spec.md")]) == 0
+    assert (tmp_path / "schemas" / "manifest.json").is_file()
+    assert (tmp_path / "spec.md").read_text() == (_REPOSITORY / "docs" / "spec.md").read_text()
+
+
+@pytest.mark.parametrize("arguments", [["nothing"], ["train", "--nothing"], ["spec", "check", "--action", "nothing"]])
+def test_a_command_line_that_cannot_be_parsed_exits_with_2(capsys, arguments):
+    assert main(arguments) == 2
+
+
+def test_an_unforeseen_error_is_one_line_and_debug_shows_where_it_comes_from(tmp_path, capsys):
+    assert main(["schema", "--docs", str(tmp_path)]) == 1  # a folder where a file should go
+    quiet = capsys.readouterr().err
+    assert quiet.startswith("error: ")
+    assert "--debug" in quiet
+    assert "Traceback" not in quiet
+    assert main(["schema", "--docs", str(tmp_path), "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_log_lines_go_to_stderr_and_the_command_leaves_no_handler_behind(capsys):
+    before = list(logging.getLogger("reid").handlers)
+    assert main(["promote", "learning_rate=0.1"]) != 0  # mlflow.enable is false
+    assert "learning_rate (command line) is read as train.optim.base_lr" in capsys.readouterr().err
+    assert logging.getLogger("reid").handlers == before
+
+
+def test_ctrl_c_exits_with_130():
+    code = "import time\nimport reid.spec.load as l\nfrom reid.cli import main\nimport sys\n"
+    code += "import builtins\nprint('ready', flush=True)\nsys.exit(main(['spec', 'check', '-e', sys.argv[1]]))"
+    pipe = _REPOSITORY / ".cache" / f"cli-{os.getpid()}.fifo"
+    pipe.parent.mkdir(exist_ok=True)
+    os.mkfifo(pipe)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(pipe)], cwd=_REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(0.5)  # it now waits for somebody to write into the spec
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 130
+    finally:
+        pipe.unlink()
+
+
+def test_a_closed_pipe_is_no_error():
+    command = f"{sys.executable} -c 'from reid.cli import main; raise SystemExit(main())' spec check | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=_REPOSITORY, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "model_name: ''\n", "")
+
+
+def _complete(*words):
+    environment = dict(
+        os.environ, _REID_COMPLETE="bash_complete", COMP_WORDS=" ".join(words), COMP_CWORD=str(len(words) - 1)
+    )
+    code = "import sys; sys.argv[0] = 'reid'; from reid.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=_REPOSITORY, env=environment, capture_output=True, text=True
+    )
+    return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+
+def test_the_shell_completes_commands_keys_and_choices():
+    assert _complete("reid", "exp") == ["export"]
+    assert _complete("reid", "train", "train.optim.lr") == ["train.optim.lr_steps=", "train.optim.lr_monitor="]
+    assert _complete("reid", "train", "model.neck_feat=") == ["model.neck_feat=before", "model.neck_feat=after"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_serve_both_commands(capsys, shell):
+    assert main(["completion", shell]) == 0
+    text = capsys.readouterr().out
+    assert "_REID_COMPLETE" in text
+    assert "_RE_IDENTIFICATION_COMPLETE" in text
+
+
+def test_version_names_the_packages_of_a_bug_report(capsys):
+    assert main(["version"]) == 0
+    assert capsys.readouterr().out.startswith("reid 0.")
