@@ -1,0 +1,208 @@
+"""Sampled matches: some queries with their nearest gallery images, from the ranking that the figures were read from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from reid.data.images import decode
+from reid.errors import DataError
+from reid.report.canvas import BLUE, GREEN, GREY, INK, PALE, RED, heading, new_figure, save, wrapped
+from reid.retrieval.metrics import average_precision
+from reid.retrieval.ranking import Ranking
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Picture = npt.NDArray[np.uint8]
+
+RIGHT_MARK, WRONG_MARK = "✓", "✗"
+
+_TILE_INCHES = 0.82  # width of one picture
+_THUMBNAIL_PIXELS = 320  # longer side that a picture is shrunk to before it is drawn
+_DPI = 125  # pictures compress badly: a page of 10 x 10 stays near 4 MB
+
+
+def plot_matches(
+    ranking: Ranking,
+    query_paths: Sequence[str | Path],
+    gallery_paths: Sequence[str | Path],
+    path: Path,
+    *,
+    rows: int = 10,
+    columns: int = 10,
+    seed: int = 0,
+    query_labels: Sequence[str] = (),
+    gallery_labels: Sequence[str] = (),
+    protocol: str = "",
+) -> None:
+    """Writes `draw_matches` to `path` as PNG."""
+    figure = draw_matches(
+        ranking,
+        query_paths,
+        gallery_paths,
+        rows=rows,
+        columns=columns,
+        seed=seed,
+        query_labels=query_labels,
+        gallery_labels=gallery_labels,
+        protocol=protocol,
+    )
+    save(figure, path)
+
+
+def draw_matches(
+    ranking: Ranking,
+    query_paths: Sequence[str | Path],
+    gallery_paths: Sequence[str | Path],
+    *,
+    rows: int = 10,
+    columns: int = 10,
+    seed: int = 0,
+    query_labels: Sequence[str] = (),
+    gallery_labels: Sequence[str] = (),
+    protocol: str = "",
+) -> Figure:
+    """A row for each query: the query, then its nearest candidates with rank and distance.
+
+    Args:
+        ranking: of Q queries; its `top_indices` [Q, K] are the columns, so at most K are drawn.
+        query_paths: [Q] image files. One that cannot be read gets a grey plate.
+        gallery_paths: [G] image files, likewise.
+        rows: how many queries; chosen by `seed` among those with a match, drawn in their own order.
+        columns: how many candidates of each.
+        seed: of the choice of queries.
+        query_labels: [Q] or empty; a short line under each query, e.g. "id 7, cam 1".
+        gallery_labels: [G] or empty; the same under each candidate.
+        protocol: how the ranking was made.
+
+    Raises:
+        DataError: no query has a match, or there are not as many paths as queries.
+    """
+    if len(query_paths) != ranking.num_queries:
+        raise DataError(
+            f"{len(query_paths)} paths for {ranking.num_queries} queries",
+            "a picture could stand beside the wrong ranking",
+            "give the paths in the order of the embeddings",
+        )
+    scored = np.flatnonzero(ranking.num_matches)
+    if len(scored) == 0:
+        raise DataError(
+            f"none of {ranking.num_queries} queries has a match",
+            "sampled matches show queries that count in the figures, and none does",
+            "give query and gallery the same identities, seen by at least two cameras",
+        )
+    chosen = np.sort(np.random.default_rng(seed).choice(scored, min(rows, len(scored)), replace=False))
+    columns = min(columns, ranking.top_indices.shape[1])
+    queries = [_picture(query_paths[q]) for q in chosen]
+    title = f"Sampled matches: {len(chosen)} of {len(scored):,} scored queries (seed {seed})"
+    sheet = _Sheet(len(chosen), columns, aspect=_aspect(queries), title=title, protocol=protocol)
+    precision = average_precision(ranking)
+    for row, q in enumerate(chosen):
+        lines = [f"query, AP {100 * precision[q]:.0f} %", *query_labels[q : q + 1]]
+        _tile(sheet.place(row, 0), queries[row], lines, colour=BLUE)
+        for column in range(columns):
+            place, index = sheet.place(row, column + 1), int(ranking.top_indices[q, column])
+            if index < 0:
+                _tile(place, None, [], colour=PALE, empty="no further\ncandidate")
+                continue
+            lines = [f"rank {column + 1}: {ranking.top_distances[q, column]:.3f}", *gallery_labels[index : index + 1]]
+            if ranking.top_matches[q, column]:
+                _tile(place, _picture(gallery_paths[index]), lines, colour=GREEN, mark=RIGHT_MARK)
+            else:
+                _tile(place, _picture(gallery_paths[index]), lines, colour=RED, mark=WRONG_MARK)
+    return sheet.figure
+
+
+class _Sheet:
+    """The page: heading, legend, then a row of places for each query. Sizes in inches."""
+
+    def __init__(self, rows: int, columns: int, *, aspect: float, title: str, protocol: str) -> None:
+        self._tile_height = _TILE_INCHES * aspect
+        self._step_x, self._step_y = _TILE_INCHES + 0.14, self._tile_height + 0.42
+        self._left, self._gap = 0.2, 0.2  # margin; between a query and its candidates
+        self._width = max(2 * self._left + (columns + 1) * self._step_x + self._gap - 0.14, 5.2)
+        small_print = wrapped(protocol, self._width - 2 * self._left)
+        self._top = 0.87 + 0.15 * len(small_print)  # heading and legend
+        self._height = self._top + rows * self._step_y + 0.06
+        self.figure = new_figure(self._width, self._height, dpi=_DPI)
+        heading(self.figure, self._left, title, small_print)
+        self._legend()
+
+    def place(self, row: int, column: int) -> Axes:
+        """Empty axes for one picture; column 0 is the query's."""
+        x = self._left + column * self._step_x + (self._gap if column else 0.0)
+        y = self._height - self._top - row * self._step_y - self._tile_height
+        size = (_TILE_INCHES / self._width, self._tile_height / self._height)
+        return self.figure.add_axes((x / self._width, y / self._height, *size))
+
+    def _legend(self) -> None:
+        y = 1 - (self._top - 0.26) / self._height
+        x = self._left + 0.08
+        for mark, colour, words in (
+            (" ", BLUE, "query"),
+            (RIGHT_MARK, GREEN, "same identity"),
+            (WRONG_MARK, RED, "another identity"),
+        ):
+            self.figure.text(x / self._width, y, mark, **_badge(colour))
+            self.figure.text((x + 0.13) / self._width, y, words, fontsize=8, va="center", color=INK)
+            x += 0.42 + 0.06 * len(words)
+        self.figure.text(x / self._width, y, "below: rank and distance", fontsize=8, va="center", color=GREY)
+
+
+def _tile(
+    axes: Axes,
+    picture: Picture | None,
+    lines: Sequence[str],
+    *,
+    colour: str,
+    mark: str = "",
+    empty: str = "no\npicture",
+) -> None:
+    """One picture in its frame, a mark on its corner and lines of text below; a grey plate where there is none."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if picture is None:
+        axes.set_facecolor("#F4F4F4")
+        axes.text(0.5, 0.5, empty, ha="center", va="center", fontsize=6.5, color=GREY, transform=axes.transAxes)
+    else:
+        axes.imshow(picture, interpolation="antialiased")
+    for spine in axes.spines.values():
+        spine.set(color=colour, linewidth=2.6)
+    if mark:
+        axes.text(0, 1, mark, transform=axes.transAxes, zorder=5, **_badge(colour))
+    below: dict[str, Any] = {
+        "xytext": (0, -5),
+        "textcoords": "offset points",
+        "xycoords": "axes fraction",
+        "ha": "center",
+        "va": "top",
+    }
+    axes.annotate("\n".join(lines), (0.5, 0), **below, fontsize=6.5, color=INK, linespacing=1.25)
+
+
+def _picture(path: str | Path) -> Picture | None:
+    """uint8 [H, W, 3], shrunk for the page; None where the file is missing or cannot be read."""
+    try:
+        image = decode(Path(path).read_bytes(), name=str(path))
+    except (OSError, DataError):
+        return None
+    image.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS))
+    return np.asarray(image)
+
+
+def _aspect(pictures: Sequence[Picture | None]) -> float:
+    """Height over width that suits most pictures; 2, a pedestrian's, where none can be read."""
+    shapes = [picture.shape for picture in pictures if picture is not None]
+    return float(np.clip(np.median([shape[0] / shape[1] for shape in shapes]), 0.75, 3.0)) if shapes else 2.0
+
+
+def _badge(colour: str) -> dict[str, Any]:
+    """A white mark on a round plate, as options of `text`."""
+    plate = {"boxstyle": "circle,pad=0.22", "facecolor": colour, "edgecolor": "white", "linewidth": 0.8}
+    return {"bbox": plate, "fontsize": 7, "ha": "center", "va": "center", "color": "white", "family": "monospace"}
