@@ -153,20 +153,17 @@ def _export(
                 opset_version=opset,
                 verbose=False,
             )
-            assert program is not None
-            program.model.metadata_props.update(facts)
-            with storage_errors(path):
-                program.save(path, external_data=True if weights_beside else None)
-        onnx.checker.check_model(str(path))
-    except OSError:
-        raise
-    except Exception as error:  # torch, onnxscript and onnx raise classes of their own, without a common base
+    except Exception as error:  # torch and onnxscript raise classes of their own, without a common base
         reason = (str(error).strip().splitlines() or [""])[0]
         raise ExportError(
             f"the network cannot be exported to ONNX with opset {opset}",
             f"{type(error).__name__}: {reason}"[:500],
             "try export.opset_version=18, or another backbone",
         ) from error
+    assert program is not None
+    program.model.metadata_props.update(facts)
+    program.save(path, external_data=True if weights_beside else None)
+    onnx.checker.check_model(str(path))
     written = next(
         entry.version for entry in onnx.load(str(path), load_external_data=False).opset_import if not entry.domain
     )
@@ -216,7 +213,7 @@ def _beside(path: Path) -> Iterator[Path]:
     try:
         with storage_errors(path):
             folder.mkdir(parents=True)
-        yield folder / path.name
+            yield folder / path.name
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -224,17 +221,16 @@ def _beside(path: Path) -> Iterator[Path]:
 def _publish(temporary: Path, path: Path) -> None:
     """Renames the file, its weights first; a stale weights file of an earlier export goes last."""
     weights, kept = temporary.with_name(f"{path.name}.data"), path.with_name(f"{path.name}.data")
-    with storage_errors(path):
-        for file in (weights, temporary):
-            if file.exists():
-                with file.open("rb") as handle:
-                    os.fsync(handle.fileno())
-        if weights.exists():
-            weights.replace(kept)
-            temporary.replace(path)
-        else:
-            temporary.replace(path)
-            kept.unlink(missing_ok=True)
+    for file in (weights, temporary):
+        if file.exists():
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+    if weights.exists():
+        weights.replace(kept)
+        temporary.replace(path)
+    else:
+        temporary.replace(path)
+        kept.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import shutil
 import tempfile
 import time
@@ -19,6 +20,7 @@ from reid.tracking.store import connect, experiment_id, tracking_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
 
 log = logging.getLogger(__name__)
@@ -105,19 +107,19 @@ def register_model(
         PROTOCOL: json.dumps(protocol, sort_keys=True),
     }
     with tracking_errors(f"registering {tracking.model_name!r}", tracking.resolved_uri):
-        model_id = _upload(client, tracking, model, experiment, run_id, facts)
+        logged = _upload(client, tracking, model, experiment, run_id, facts)
         _ensure_registered(client, tracking.model_name)
         made = client.create_model_version(
-            tracking.model_name, f"models:/{model_id}", run_id=run_id, tags=facts, model_id=model_id
+            tracking.model_name, logged.artifact_location, run_id=run_id, tags=facts, model_id=logged.model_id
         )
         client.set_registered_model_alias(tracking.model_name, CHALLENGER, made.version)
         if run_id is not None:
-            _link(client, run_id, model_id, metrics)
+            _link(client, run_id, logged.model_id, metrics)
     log.info("registered %s version %s as @%s", tracking.model_name, made.version, CHALLENGER)
     return Registration(
         name=tracking.model_name,
         version=int(made.version),
-        model_id=model_id,
+        model_id=logged.model_id,
         run_id=run_id,
         uri=f"models:/{tracking.model_name}@{CHALLENGER}",
         tracking_uri=without_passwords(tracking.resolved_uri),
@@ -184,8 +186,8 @@ def _upload(
     experiment: str,
     run_id: str | None,
     facts: Mapping[str, str],
-) -> str:
-    """Id of the logged model, whole and READY; a broken upload leaves one that is marked FAILED."""
+) -> LoggedModel:
+    """The logged model, whole and READY; a broken upload leaves one that is marked FAILED."""
     logged = client.create_logged_model(
         experiment, name=tracking.model_name, source_run_id=run_id, tags=dict(facts), model_type="embedding"
     )
@@ -197,7 +199,7 @@ def _upload(
         status = "READY"
     finally:
         client.finalize_logged_model(logged.model_id, status)
-    return str(logged.model_id)
+    return logged
 
 
 def _save(model: ServedModel, folder: Path, *, model_id: str, run_id: str | None) -> None:
@@ -272,7 +274,14 @@ def _metric_of(version: ModelVersion, alias: str, metric: str) -> float:
             "versions are compared by the figures of their evaluation",
             "run evaluate before register, or choose promote.metric among these",
         )
-    return float(known[metric])
+    value = float(known[metric])
+    if not math.isfinite(value):
+        raise PromotionRefused(
+            f"{metric} of the {alias} (version {version.version}) is {value}",
+            "such a figure is neither better nor worse than another",
+            "evaluate and register that checkpoint again",
+        )
+    return value
 
 
 def _require_comparable(challenger: ModelVersion, champion: ModelVersion) -> None:

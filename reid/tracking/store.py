@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
+import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from reid.errors import TrackingError
 from reid.files import storage_errors
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CONNECT_TIMEOUT_S = 5.0
+_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -40,16 +44,14 @@ def connect(tracking: Tracking) -> MlflowClient:
         TrackingError: the address is of no known kind, or nothing answers there.
     """
     uri = tracking.resolved_uri
-    scheme = urlsplit(uri).scheme
-    if scheme in {"", "file"}:
+    if urlsplit(uri).scheme in {"", "file"}:
         raise TrackingError(
             f"mlflow.tracking_uri={uri!r} is a folder",
             "MLflow no longer keeps runs in plain folders",
             "use sqlite:///PATH/mlflow.db for a local store, or the http:// address of an MLflow server",
         )
-    if scheme in {"http", "https"}:
-        _require_answer(uri)
-    prepare()
+    _require_answer(uri, tracking.database)
+    _prepare()
     with tracking_errors("opening the store", uri), store_lock(tracking):
         from mlflow import MlflowClient
 
@@ -83,7 +85,7 @@ def experiment_id(tracking: Tracking, client: MlflowClient) -> str:
     return str(found.experiment_id)
 
 
-def prepare() -> None:
+def _prepare() -> None:
     """Sets what the environment does not: no telemetry, short time limits, few log lines. Before mlflow is imported."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -124,17 +126,26 @@ def store_lock(tracking: Tracking) -> Iterator[None]:
         yield
 
 
-def _require_answer(uri: str) -> None:
-    """Any HTTP answer will do, a refusal too: whether it is an MLflow server shows with the first request."""
+def _require_answer(uri: str, database: Path | None) -> None:
+    """Asks once, with a time limit, before MLflow would: it tries a dead address for 20 to 100 seconds."""
+    address = urlsplit(uri)
     try:
-        urllib.request.urlopen(uri, timeout=CONNECT_TIMEOUT_S).close()  # noqa: S310 - http(s), checked by the caller
-    except urllib.error.HTTPError:
-        return
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
+        port = address.port or _PORTS.get(address.scheme.partition("+")[0])
+        if database is not None:
+            database.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(database, timeout=CONNECT_TIMEOUT_S)) as connection:
+                connection.execute("PRAGMA schema_version")
+        elif address.scheme in {"http", "https"}:
+            # Any answer will do, a refusal too: whether it is an MLflow server shows with the first request.
+            bare = urlunsplit(address._replace(netloc=address.netloc.rpartition("@")[2]))
+            with suppress(urllib.error.HTTPError):
+                urllib.request.urlopen(bare, timeout=CONNECT_TIMEOUT_S).close()  # noqa: S310 - http(s) only
+        elif address.hostname and port is not None:
+            socket.create_connection((address.hostname, port), CONNECT_TIMEOUT_S).close()
+    except (OSError, ValueError, HTTPException, sqlite3.Error) as error:
         raise TrackingError(
-            f"no MLflow server answers at {without_passwords(uri)}",
-            str(reason),
-            "start it (mlflow server --host HOST --port PORT), correct mlflow.tracking_uri, "
+            f"no MLflow store answers at {without_passwords(uri)}",
+            str(getattr(error, "reason", error)),
+            "start the server (mlflow server --host HOST --port PORT), correct mlflow.tracking_uri, "
             "or run without tracking with mlflow.enable=false",
         ) from error
