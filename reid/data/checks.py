@@ -92,8 +92,8 @@ def require_evaluable(query: Subset, gallery: Subset) -> None:
     cameras = ", ".join(str(camid) for camid in sorted({*query.camids, *gallery.camids}))
     if shared:
         why = (
-            f"{len(shared)} identities are in both, but never under two cameras (camids: {cameras}), and images from the "
-            "query's own camera are left out (Market-1501 rule)"
+            f"{len(shared)} identities are in both, but never under two cameras (camids: {cameras}), and images from "
+            "the query's own camera are left out (Market-1501 rule)"
         )
         fix = "give real camera numbers in the file names, or add images of the same people by other cameras"
     else:

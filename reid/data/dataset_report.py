@@ -58,7 +58,7 @@ class SubsetReport:
             "distractors": self.distractors,
             "unmatched": _counted(self.unmatched),
             "foreign": _counted(self.foreign),
-            "unreadable": {str(path): reason for path, reason in self.unreadable.items()},
+            "unreadable": {str(path.relative_to(self.root)): reason for path, reason in self.unreadable.items()},
             "single_camera_identities": list(self.single_camera),
             "fingerprint": self.fingerprint,
         }
@@ -92,8 +92,8 @@ class CrossReport:
             "query_identities_missing_from_gallery": list(self.missing_identities),
             "queries_without_match": _counted(self.without_match),
             "single_camera_identities": list(self.single_camera),
-            "query_gallery_duplicates": _counted([f"{a} = {b}" for a, b in self.query_gallery_duplicates]),
-            "train_test_duplicates": _counted([f"{a} = {b}" for a, b in self.train_test_duplicates]),
+            "query_gallery_duplicates": _counted([f"{a.name} = {b.name}" for a, b in self.query_gallery_duplicates]),
+            "train_test_duplicates": _counted([f"{a.name} = {b.name}" for a, b in self.train_test_duplicates]),
         }
 
 

@@ -30,7 +30,7 @@ BOMB_FLOOR_BYTES = 256 << 20
 
 _CHUNK_BYTES = 1 << 20
 _COMPRESSED = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
-_LARGEST_HEADER_BYTES = 64 << 20
+_LARGEST_SLACK_BYTES = 64 << 20  # of one header, and of what follows the end: neither is an image
 _DAMAGED = (
     *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, zlib.error),
     *(EOFError, ValueError, OverflowError, struct.error, NotImplementedError),
@@ -180,7 +180,8 @@ def _extract_tar(file: BinaryIO, magic: bytes, writer: _Writer) -> None:
         padding = 0
         while chunk := plain.read(_CHUNK_BYTES):  # to the end, so that the compressor's own checksum is compared
             padding += len(chunk)
-            writer.check(writer.bytes + padding)
+            if padding > _LARGEST_SLACK_BYTES:
+                raise tarfile.ReadError(f"more than {_LARGEST_SLACK_BYTES:,} bytes follow its end")
 
 
 def _extract_member(tar: tarfile.TarFile, member: tarfile.TarInfo, writer: _Writer) -> None:
@@ -249,7 +250,7 @@ class _Reader:
         self.last = b""
 
     def read(self, size: int) -> bytes:
-        if size > _LARGEST_HEADER_BYTES:
+        if size > _LARGEST_SLACK_BYTES:
             raise tarfile.ReadError(f"it has a header of {size:,} bytes")
         self.last = self._plain.read(size)
         return self.last
