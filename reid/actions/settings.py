@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+
+from reid.data.augment import Augmentation
+from reid.data.images import Preprocess
+from reid.devices import choose_device, choose_precision
+from reid.model.fit import Hardware
+from reid.model.losses import CenterLoss, ReidCriterion
+from reid.model.network import NetworkSettings, is_transformer
+from reid.model.optim import Schedule
 from reid.spec.re_identification import ReIdentificationSpec
 from reid.tracking import Tracking
+
+log = logging.getLogger(__name__)
+
+LABEL_SMOOTHING = 0.1
+"""Epsilon of the ID loss with model.label_smooth; TAO fixes the same."""
 
 
 def tracking_of(spec: ReIdentificationSpec) -> Tracking:
@@ -15,4 +29,111 @@ def tracking_of(spec: ReIdentificationSpec) -> Tracking:
         model_name=spec.mlflow.model_name,
         parent_run=spec.mlflow.parent_run,
         pipeline=spec.mlflow.pipeline,
+    )
+
+
+def preprocess_of(spec: ReIdentificationSpec) -> Preprocess:
+    """How images become network input: bicubic for transformers, bilinear for the others, as TAO has it."""
+    return Preprocess(
+        height=spec.model.input_height,
+        width=spec.model.input_width,
+        interpolation="bicubic" if is_transformer(spec.model.backbone) else "bilinear",
+        mean=spec.dataset.pixel_mean,
+        std=spec.dataset.pixel_std,
+    )
+
+
+def network_settings_of(spec: ReIdentificationSpec, *, num_classes: int) -> NetworkSettings:
+    """The network that the `model` section describes."""
+    model = spec.model
+    return NetworkSettings(
+        backbone=model.backbone,
+        num_classes=num_classes,
+        input_height=model.input_height,
+        input_width=model.input_width,
+        feat_dim=model.feat_dim,
+        reduce_feat_dim=model.reduce_feat_dim,
+        last_stride=model.last_stride,
+        neck=model.neck,
+        neck_feat=model.neck_feat,
+        gem_pooling=model.gem_pooling,
+        with_flip_feature=model.with_flip_feature,
+        drop_path=model.drop_path,
+        drop_out=model.drop_out,
+        att_drop_rate=model.att_drop_rate,
+        dropout_rate=model.dropout_rate,
+    )
+
+
+def criterion_of(spec: ReIdentificationSpec, *, num_classes: int, dim: int, seed: int) -> ReidCriterion:
+    """The losses; the center loss only when both of TAO's keys ask for it.
+
+    `metric_loss_type: center` trains on identity and center loss alone, as in TAO.
+    """
+    model, optim = spec.model, spec.train.optim
+    center = None
+    combination = spec.dataset.sampler
+    if model.with_center_loss and model.metric_loss_type in ("center", "triplet_center"):
+        center = CenterLoss(num_classes, dim, learning_rate=optim.center_lr, seed=seed)
+        combination = "softmax" if model.metric_loss_type == "center" else "softmax_triplet"
+    return ReidCriterion(
+        combination=combination,
+        label_smoothing=LABEL_SMOOTHING if model.label_smooth else 0.0,
+        margin=None if model.no_margin else optim.triplet_loss_margin,
+        id_weight=model.id_loss_weight,
+        triplet_weight=model.triplet_loss_weight,
+        center=center,
+        center_weight=optim.center_loss_weight,
+    )
+
+
+def schedule_of(spec: ReIdentificationSpec) -> Schedule:
+    """The course of the learning rate."""
+    optim = spec.train.optim
+    return Schedule(
+        method=optim.warmup_method,
+        num_epochs=spec.train.num_epochs,
+        warmup_epochs=optim.warmup_epochs,
+        warmup_iters=optim.warmup_iters,
+        warmup_factor=optim.warmup_factor,
+        milestones=optim.lr_steps,
+        gamma=optim.gamma,
+    )
+
+
+def augmentation_of(spec: ReIdentificationSpec) -> Augmentation:
+    """How training batches are changed: noise fills erased rectangles for transformers, the mean for the others."""
+    return Augmentation(
+        flip_prob=spec.dataset.prob,
+        padding=spec.dataset.padding,
+        erase_prob=spec.dataset.re_prob,
+        erase_mode="pixel" if is_transformer(spec.model.backbone) else "mean",
+        mean=spec.dataset.pixel_mean,
+        std=spec.dataset.pixel_std,
+    )
+
+
+def hardware_of(spec: ReIdentificationSpec) -> Hardware:
+    """Where a training runs. On `device: cpu`, num_gpus is the number of processes; otherwise it counts GPUs.
+
+    Raises:
+        SpecError: a device or a precision that this machine does not have.
+    """
+    train = spec.train
+    device = choose_device(spec.device)
+    processes = train.num_gpus if device.type == "cuda" or spec.device == "cpu" else 1
+    if device.type == "cuda":
+        for index in train.gpu_ids:
+            choose_device("cuda", index=index)
+        device = choose_device("cuda", index=train.gpu_ids[0])
+    elif train.num_gpus > processes:
+        log.warning("%d GPUs were asked for and there is none: training on %s", train.num_gpus, device.type)
+    return Hardware(
+        device=device,
+        processes=processes,
+        gpu_ids=train.gpu_ids,
+        num_nodes=train.num_nodes,
+        precision=choose_precision(train.precision, device),
+        cudnn_benchmark=train.cudnn.benchmark,
+        cudnn_deterministic=train.cudnn.deterministic,
     )

@@ -88,10 +88,8 @@ def batch_hard_triplet(features: Tensor, labels: Tensor, *, margin: float | None
     """
     same = labels[:, None] == labels[None, :]  # [B, B]
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-    squares = (
-        (features[:, None, :] - features[None, :, :]).square().sum(dim=2)
-    )  # exact near zero, unlike |a|^2+|b|^2-2ab
-    distances = squares.clamp(min=1e-12).sqrt()  # a gradient at distance 0 would be infinite
+    # Differences, not |a|^2 + |b|^2 - 2ab, which loses all digits where it matters: near zero.
+    distances = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
     positive = distances.masked_fill(~same | itself, -torch.inf).amax(dim=1)
     negative = distances.masked_fill(same, torch.inf).amin(dim=1)
     usable = torch.isfinite(positive) & torch.isfinite(negative)
@@ -104,8 +102,8 @@ def batch_hard_triplet(features: Tensor, labels: Tensor, *, margin: float | None
 class CenterLoss(nn.Module):
     """Mean squared distance of features to the center of their class; the centers follow by their own plain SGD.
 
-    The gradient of this loss to center c is 2/B * sum over its images of (c - x), so the SGD step has a closed form: the
-    centers are a buffer that each training step moves, without a second optimiser and without the loss's weight.
+    The gradient of this loss to center c is 2/B * sum over its images of (c - x), so the SGD step has a closed form:
+    the centers are a buffer that each training step moves, without a second optimiser and without the loss's weight.
 
     Args:
         num_classes: classes.
@@ -137,5 +135,4 @@ class CenterLoss(nn.Module):
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.all_reduce(pull)
             torch.distributed.all_reduce(count)
-        # A new tensor: the old centers are still needed by the backward pass of this step.
-        self.centers = self.centers + pull * (2 * self.learning_rate / count)
+        self.centers.add_(pull * (2 * self.learning_rate / count))  # the backward pass keeps only the differences

@@ -7,6 +7,7 @@ metric loss sees the vector before the BNNeck, the ID loss the one after it.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple
 
 import timm
@@ -114,9 +115,7 @@ class ReidNetwork(nn.Module):
         return TrainingOutput(features, self.classifier(self.dropout(self.neck(features))))
 
     def _features(self, images: Tensor) -> Tensor:
-        maps = self.backbone.forward_features(images)
-        pooled: Tensor = self.backbone.forward_head(maps, pre_logits=True)
-        reduced: Tensor = self.reduction(pooled)
+        reduced: Tensor = self.reduction(_pooled(self.backbone, images))
         return reduced
 
     def _embed(self, images: Tensor) -> Tensor:
@@ -150,7 +149,7 @@ def build_backbone(settings: NetworkSettings) -> nn.Module:
     name = TAO_RESNETS.get(settings.backbone, settings.backbone)
     if not timm.is_model(name):
         raise SpecError(
-            f"model.backbone={settings.backbone} is neither one of TAO's names nor a network of timm {timm.__version__}",
+            f"model.backbone={settings.backbone} is neither a name of TAO's nor a network of timm {timm.__version__}",
             fix=_nearest_names(name),
         )
     options: dict[str, Any] = {}
@@ -209,13 +208,19 @@ def _set_last_stride(resnet: nn.Module, stride: int) -> None:
                 block.kernel_size = (stride, stride)
 
 
+def _pooled(backbone: Any, images: Tensor) -> Tensor:
+    """One vector for each image, float [B, width], by timm's common contract."""
+    pooled: Tensor = backbone.forward_head(backbone.forward_features(images), pre_logits=True)
+    return pooled
+
+
 def _width(backbone: nn.Module, settings: NetworkSettings) -> int:
     """Numbers that the backbone gives for one image, found by trying."""
     was_training = backbone.training
     backbone.eval()
     with torch.inference_mode():
         image = torch.zeros(1, 3, settings.input_height, settings.input_width)
-        vector = backbone.forward_head(backbone.forward_features(image), pre_logits=True)
+        vector = _pooled(backbone, image)
     backbone.train(was_training)
     if vector.ndim != 2:
         raise SpecError(
@@ -228,7 +233,5 @@ def _width(backbone: nn.Module, settings: NetworkSettings) -> int:
 
 def _nearest_names(name: str) -> str:
     known = [*TAO_RESNETS, *timm.list_models()]
-    from difflib import get_close_matches
-
     near = get_close_matches(name, known, n=3)
     return f"did you mean {', '.join(near)}?" if near else "see timm.list_models() for the names it knows"

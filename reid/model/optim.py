@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -108,11 +108,4 @@ def build_optimizer(name: str, groups: list[dict[str, Any]], *, momentum: float)
 
 
 def _takes(optimizer: type[Optimizer], option: str) -> bool:
-    import inspect
-
     return option in inspect.signature(optimizer).parameters
-
-
-def first_epochs(schedule: Schedule, epochs: Sequence[int]) -> dict[int, float]:
-    """The factor of some epochs, for messages and tests."""
-    return {epoch: schedule.factor(epoch) for epoch in epochs}

@@ -72,6 +72,12 @@ class TrainSpec(Section):
     resume_training_checkpoint_path: str = key(
         "", "Checkpoint to go on from; empty: the newest one in the results folder, if any."
     )
+    if_exists: Literal["resume", "restart_if_changed", "restart"] = key(
+        "resume",
+        "What a training already in the results folder means: resume goes on with it and refuses other settings, "
+        "restart_if_changed begins anew when settings or images differ, restart always begins anew.",
+        ours=True,
+    )
     results_dir: str = key("", "Folder of the results; empty: <results_dir>/train.")
     cudnn: CudnnSpec = CudnnSpec()
     optim: OptimSpec = OptimSpec()

@@ -1,0 +1,105 @@
+"""`inference`: an embedding for every image found, in TAO's JSON and as a Parquet table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from reid.actions.base import action_run
+from reid.actions.parent import checkpoint_of
+from reid.actions.result import ActionResult
+from reid.actions.scoring import batch_size_of, embed_pack
+from reid.actions.subsets import open_subsets, test_locations
+from reid.data.images import Preprocess
+from reid.data.progress import progress
+from reid.data.records import Record, Subset
+from reid.devices import choose_device
+from reid.errors import SpecError
+from reid.files import atomic_path
+from reid.retrieval.embeddings import FloatArray
+from reid.spec.re_identification import ReIdentificationSpec
+
+
+def inference(spec: ReIdentificationSpec) -> ActionResult:
+    """Embeds query and gallery images, whatever their names; writes `inference.json` and `embeddings.parquet`.
+
+    Query images come first, each side sorted by path. Junk and images without a readable identity are embedded too;
+    only images that cannot be decoded are missing, and they are named in the log.
+
+    Raises:
+        CheckpointError: there is no checkpoint, or it is of another network.
+        DataError: there is no image.
+    """
+    with action_run("inference", spec) as run:
+        places = {name: place for name, place in test_locations(spec, "inference").items() if place[1]}
+        if not places:
+            raise SpecError(
+                "neither inference.query_dataset nor inference.test_dataset is set",
+                "there is no image to embed",
+                "give at least one of them: a folder, an archive, or a URI to one",
+            )
+        checkpoint = checkpoint_of(spec, "inference")
+        subsets = open_subsets(spec, places, named=False)
+        images = [(name, path) for name, subset in subsets.by_name.items() for path in subset.images]
+        preprocess = Preprocess.from_dict(checkpoint.preprocess)
+        pack = subsets.pack([path for _, path in images], preprocess, workers=spec.dataset.num_workers)
+        device = choose_device(spec.device, index=spec.inference.gpu_ids[0])
+        with progress("embedding", len(images), unit="images") as advance:
+            vectors = embed_pack(
+                checkpoint.build_network().to(device),
+                pack,
+                preprocess,
+                batch_size_of(spec, "inference"),
+                device,
+                progress=advance,
+            )
+        output = Path(spec.inference.output_file) if spec.inference.output_file else run.folder / "inference.json"
+        table = run.folder / "embeddings.parquet"
+        write_inference_json(output, [path for _, path in images], vectors)
+        write_embeddings_table(table, subsets.by_name, images, vectors)
+        figures: dict[str, float | int | str] = {
+            "images": len(images),
+            "embedding_size": int(vectors.shape[1]),
+            "unreadable": len(subsets.report.unreadable),
+        }
+        run.status.write("RUNNING", "Embeddings written.", kpi=figures)
+        run.tracker.log_metrics({name: float(value) for name, value in figures.items()})
+        run.tracker.log_artifact(table)
+        return ActionResult(
+            "inference", run.folder, figures, {"inference": output, "embeddings": table}, run.tracker.id
+        )
+
+
+def write_inference_json(path: Path, images: Sequence[Path], vectors: FloatArray) -> None:
+    """TAO's list of {"img_path": absolute path, "embedding": [float, ...]}, one entry a line; not normalised."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write("[\n")
+        for index, (image, vector) in enumerate(zip(images, vectors, strict=True)):
+            entry = {"img_path": str(image), "embedding": [float(str(number)) for number in vector]}
+            file.write(("" if index == 0 else ",\n") + json.dumps(entry, allow_nan=False))
+        file.write("\n]\n")
+
+
+def write_embeddings_table(
+    path: Path, subsets: dict[str, Subset], images: Sequence[tuple[str, Path]], vectors: FloatArray
+) -> None:
+    """Columns img_path, subset, pid, camid (null where the name has none) and embedding (a list of D float32)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    known: dict[tuple[str, Path], Record] = {
+        (name, record.path): record for name, subset in subsets.items() for record in subset.records + subset.junk
+    }
+    records = [known.get(image) for image in images]
+    table = pa.table(
+        {
+            "img_path": [str(image) for _, image in images],
+            "subset": pa.array([name for name, _ in images]).dictionary_encode(),
+            "pid": pa.array([record.pid if record else None for record in records], pa.int64()),
+            "camid": pa.array([record.camid if record else None for record in records], pa.int64()),
+            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
+        }
+    )
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")

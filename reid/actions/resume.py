@@ -1,0 +1,112 @@
+"""Where a training starts: fresh, or from a checkpoint of the same experiment, never silently from another's."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reid.errors import CheckpointError, SpecError
+from reid.model.checkpoint import Checkpoint, load_checkpoint
+from reid.model.selection import BEST, LATEST, latest_checkpoint, list_checkpoints
+from reid.spec.load import dump_spec
+from reid.spec.re_identification import ReIdentificationSpec
+
+log = logging.getLogger(__name__)
+
+_CHANGEABLE = {
+    "dataset": {
+        "train_dataset_dir", "test_dataset_dir", "query_dataset_dir", "num_classes", "val_batch_size", "num_workers",
+        "cache_dir", "on_bad_image", "max_archive_gb", "recursive",
+    },
+    "train": {
+        "num_epochs", "checkpoint_interval", "checkpoint_interval_unit", "validation_interval", "results_dir",
+        "resume_training_checkpoint_path", "if_exists", "num_gpus", "gpu_ids", "num_nodes", "cudnn",
+    },
+    "model": {"pretrained_model_path", "pretrain_choice", "neck_feat", "with_flip_feature"},
+}  # fmt: skip
+"""Keys that a resumed training may change: they do not alter what is learned, only how long, where and how watched."""
+
+
+def starting_point(spec: ReIdentificationSpec, folder: Path, *, fingerprint: str) -> Path | None:
+    """The checkpoint to go on from, or None for a fresh start.
+
+    `train.resume_training_checkpoint_path` wins and may be of other settings (that is the user's word). Else a latest
+    checkpoint in the folder is taken when it is of the same settings and images; when it is not,
+    `train.if_exists` decides: `resume` refuses, `restart_if_changed` begins anew. `restart` always begins anew.
+
+    Args:
+        spec: of this training.
+        folder: its results folder; a restart removes the checkpoints in it.
+        fingerprint: of the training images.
+
+    Raises:
+        SpecError: the folder holds a training with other settings.
+        CheckpointError: the checkpoint cannot be used.
+    """
+    named = spec.train.resume_training_checkpoint_path
+    if named:
+        _require_same_network(spec, load_checkpoint(Path(named)))
+        return Path(named).resolve()
+    if not list_checkpoints(folder):
+        return None
+    if spec.train.if_exists == "restart":
+        _clear(folder, "train.if_exists=restart")
+        return None
+    checkpoint = load_checkpoint(latest_checkpoint(folder))
+    changed = _changes(spec, checkpoint, fingerprint)
+    if not changed:
+        return checkpoint.path
+    if spec.train.if_exists == "restart_if_changed":
+        _clear(folder, "; ".join(changed))
+        return None
+    raise SpecError(
+        f"{folder} holds a training with other settings: {'; '.join(changed)}",
+        "going on from it would mix two experiments",
+        "choose another results_dir, put the settings back to resume it, or add train.if_exists=restart to replace it",
+    )
+
+
+def _clear(folder: Path, reason: str) -> None:
+    log.warning("starting anew in %s and replacing the checkpoints there: %s", folder, reason)
+    for path in [*(c.path for c in list_checkpoints(folder)), folder / BEST, folder / LATEST]:
+        path.unlink(missing_ok=True)
+
+
+def _changes(spec: ReIdentificationSpec, checkpoint: Checkpoint, fingerprint: str) -> list[str]:
+    now, then = yaml.safe_load(dump_spec(spec)), checkpoint.spec
+    changed = []
+    if checkpoint.provenance["train_fingerprint"] != fingerprint:
+        changed.append("the training images are others")
+    for section, changeable in _CHANGEABLE.items():
+        before, after = _flat(then[section], changeable), _flat(now[section], changeable)
+        changed += [
+            f"{section}.{key} was {before.get(key)} and is {after.get(key)}"
+            for key in sorted(before.keys() | after.keys())
+            if before.get(key) != after.get(key)
+        ]
+    return changed
+
+
+def _flat(section: dict[str, Any], without: set[str], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in section.items():
+        if key in without:
+            continue
+        if isinstance(value, dict):
+            flat |= _flat(value, set(), f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _require_same_network(spec: ReIdentificationSpec, checkpoint: Checkpoint) -> None:
+    if checkpoint.network.backbone != spec.model.backbone or checkpoint.network.feat_dim != spec.model.feat_dim:
+        raise CheckpointError(
+            f"{checkpoint.path} is of {checkpoint.network.backbone} with feat_dim {checkpoint.network.feat_dim}, "
+            f"the spec of {spec.model.backbone} with feat_dim {spec.model.feat_dim}",
+            "its weights and optimiser state do not fit another network",
+            "resume with the spec it was trained with, or give it as model.pretrained_model_path",
+        )

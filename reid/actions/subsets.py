@@ -1,0 +1,112 @@
+"""From the data keys of a spec to checked subsets, and from those to packed pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from reid.data.archives import open_folder
+from reid.data.cache import cache_folder
+from reid.data.checks import check, usable
+from reid.data.dataset_report import DatasetReport
+from reid.data.images import Preprocess
+from reid.data.pack import Pack, pack_images
+from reid.data.readers import read_market1501, require_named
+from reid.data.records import Record, Subset
+from reid.errors import SpecError
+from reid.retrieval.embeddings import Embeddings, FloatArray
+from reid.spec.re_identification import ReIdentificationSpec
+
+BYTES_PER_GB = 10**9
+
+
+@dataclass(frozen=True)
+class Subsets:
+    """Subsets that were read and checked; unreadable images are gone.
+
+    Attributes:
+        by_name: some of "train", "query", "gallery".
+        report: what the check found.
+        cache_dir: where packs go.
+    """
+
+    by_name: dict[str, Subset]
+    report: DatasetReport
+    cache_dir: Path
+
+    def __getitem__(self, name: str) -> Subset:
+        """The subset of that name."""
+        return self.by_name[name]
+
+    def pack(self, paths: Sequence[Path], preprocess: Preprocess, *, workers: int) -> Pack:
+        """Pixels of some of the images at a network's input size."""
+        return pack_images(
+            paths,
+            height=preprocess.height,
+            width=preprocess.width,
+            interpolation=preprocess.interpolation,
+            cache_dir=self.cache_dir,
+            digests=[self.report.digests[path] for path in paths],
+            workers=max(workers, 1),
+        )
+
+    @property
+    def test_set(self) -> str:
+        """Fingerprint of query and gallery together."""
+        both = f"{self.report['query'].fingerprint} {self.report['gallery'].fingerprint}"
+        return hashlib.sha256(both.encode()).hexdigest()
+
+
+def open_subsets(spec: ReIdentificationSpec, locations: dict[str, tuple[str, str]], *, named: bool = True) -> Subsets:
+    """Fetches, extracts, reads and checks the subsets at some locations.
+
+    Args:
+        spec: its `dataset` section says how.
+        locations: for each subset name the key that gives its place, for messages, and the place.
+        named: refuse a subset in which no file follows the naming; False where any image will do.
+
+    Raises:
+        SpecError: a place is not set.
+        DataError: nothing usable is there.
+        FetchError: it cannot be fetched.
+    """
+    dataset = spec.dataset
+    cache_dir = cache_folder(dataset.cache_dir)
+    subsets = []
+    for name, (key, location) in locations.items():
+        if not location:
+            raise SpecError(
+                f"{key} is not set",
+                f"there are no {name} images without it",
+                f"add {key}=PLACE: a folder, a .tar, .tar.gz or .zip file, or a URI to one (s3://, https://, file://)",
+            )
+        folder = open_folder(location, cache_dir=cache_dir, max_bytes=int(dataset.max_archive_gb * BYTES_PER_GB))
+        subset = read_market1501(folder, name=name, recursive=dataset.recursive)
+        if named:
+            require_named(subset)
+        subsets.append(subset)
+    report = check(*subsets, on_bad_image=dataset.on_bad_image, workers=max(dataset.num_workers, 1))
+    return Subsets({subset.name: usable(subset, report) for subset in subsets}, report, cache_dir)
+
+
+def test_locations(spec: ReIdentificationSpec, action: str) -> dict[str, tuple[str, str]]:
+    """Where an action's query and gallery images are: its own keys, else those of `dataset`; never another action's."""
+    own = getattr(spec, action)
+    return {
+        "query": (f"{action}.query_dataset", own.query_dataset or spec.dataset.query_dataset_dir),
+        "gallery": (f"{action}.test_dataset", own.test_dataset or spec.dataset.test_dataset_dir),
+    }
+
+
+def embeddings_of(vectors: FloatArray, records: Sequence[Record]) -> Embeddings:
+    """Vectors with the labels of their images."""
+    return Embeddings(
+        vectors,
+        np.array([record.pid for record in records], dtype=np.int64),
+        np.array([record.camid for record in records], dtype=np.int64),
+        tuple(str(record.path) for record in records),
+    )

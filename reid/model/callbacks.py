@@ -1,0 +1,162 @@
+"""The end of an epoch: validation by retrieval, checkpoints under TAO's names, a record of the epoch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Checkpoint as CheckpointCallback
+
+from reid.files import replace_link
+from reid.model.module import ReidModule
+from reid.model.selection import BEST, LATEST, checkpoint_name
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch of a training.
+
+    Attributes:
+        epoch: counted from 0.
+        step: optimiser steps done so far.
+        seconds: that the epoch took, validation included.
+        images_per_s: training images over the training part of the epoch, all processes.
+        learning_rate: of the weights during the epoch.
+        training: means over the epoch: train_loss, its parts, train_acc.
+        validation: figures of the validation after it, or None when there was none.
+    """
+
+    epoch: int
+    step: int
+    seconds: float
+    images_per_s: float
+    learning_rate: float
+    training: dict[str, float]
+    validation: dict[str, float] | None
+
+
+class Validation(Callback):
+    """Runs a validation every `interval` epochs and after the last one.
+
+    Args:
+        measure: computes the figures of the network as it is.
+        interval: epochs between validations.
+    """
+
+    def __init__(self, measure: Callable[[pl.LightningModule], dict[str, float]], *, interval: int) -> None:
+        self._measure = measure
+        self._interval = interval
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leaves the figures on the module, for the checkpoint and the record."""
+        assert isinstance(pl_module, ReidModule)
+        epoch = trainer.current_epoch + 1
+        if epoch % self._interval == 0 or epoch == trainer.max_epochs:
+            pl_module.validation_metrics = self._measure(pl_module)
+
+
+class Checkpoints(CheckpointCallback):
+    """Writes checkpoints at an interval, links the latest, and keeps the best.
+
+    Best is the highest `cmc_rank_1` of a validation, `mAP` breaking ties; the earlier one stays when both are equal.
+
+    Args:
+        folder: where they go.
+        interval: how often.
+        unit: of the interval.
+    """
+
+    def __init__(self, folder: Path, *, interval: int, unit: Literal["epoch", "step"]) -> None:
+        self._folder, self._interval, self._unit = folder, interval, unit
+        self._best: tuple[float, float] | None = None
+        self._last_saved_step = -1
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Saves by step when the unit is steps."""
+        if self._unit == "step" and trainer.global_step % self._interval == 0:
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Saves by epoch, always after the last one, and whenever a validation was the best so far."""
+        assert isinstance(pl_module, ReidModule)
+        epoch = trainer.current_epoch + 1
+        metrics = pl_module.validation_metrics
+        score = (metrics["cmc_rank_1"], metrics["mAP"]) if metrics else None
+        improved = score is not None and (self._best is None or score > self._best)
+        if improved:
+            self._best = score
+        if (self._unit == "epoch" and epoch % self._interval == 0) or epoch == trainer.max_epochs:
+            self._save(trainer)
+        if improved:
+            trainer.save_checkpoint(self._folder / BEST)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values: the best score so far."""
+        return {"best": list(self._best) if self._best else None}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the best score along on resume."""
+        best = state_dict["best"]
+        self._best = (best[0], best[1]) if best else None
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        if trainer.global_step == self._last_saved_step:
+            return
+        path = self._folder / checkpoint_name(trainer.current_epoch, trainer.global_step)
+        trainer.save_checkpoint(path)
+        if trainer.is_global_zero:
+            replace_link(self._folder / LATEST, path)
+        self._last_saved_step = trainer.global_step
+
+
+class Records(Callback):
+    """Hands an `EpochRecord` to the caller after each epoch, in the main process.
+
+    Args:
+        receive: is called with it.
+    """
+
+    def __init__(self, receive: Callable[[EpochRecord], None]) -> None:
+        self._receive = receive
+        self._began = self._trained_s = 0.0
+        self._images = 0
+        self._learning_rate = 0.0
+        self._metrics_before: dict[str, float] | None = None
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the clock."""
+        assert isinstance(pl_module, ReidModule)
+        self._began, self._images, self._trained_s = time.perf_counter(), 0, 0.0
+        self._learning_rate = float(trainer.optimizers[0].param_groups[0]["lr"])
+        self._metrics_before = pl_module.validation_metrics
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Counts images."""
+        self._images += len(batch[1]) * trainer.world_size
+        self._trained_s = time.perf_counter() - self._began
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Hands over the record."""
+        assert isinstance(pl_module, ReidModule)
+        training = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("train_")}
+        validated = pl_module.validation_metrics is not self._metrics_before
+        record = EpochRecord(
+            epoch=trainer.current_epoch,
+            step=trainer.global_step,
+            seconds=time.perf_counter() - self._began,
+            images_per_s=self._images / max(self._trained_s, 1e-9),
+            learning_rate=self._learning_rate,
+            training=training,
+            validation=dict(pl_module.validation_metrics) if validated else None,
+        )
+        if trainer.is_global_zero:
+            self._receive(record)

@@ -1,0 +1,152 @@
+"""Checkpoint files: tensors and plain values only, written whole or not at all, read without running code from them."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import CheckpointIO
+from torch import Tensor
+
+from reid.errors import CheckpointError
+from reid.files import atomic_path
+from reid.model.network import NetworkSettings, ReidNetwork
+
+FORMAT = 1
+OURS = "reid"
+"""Key of our own block inside the checkpoint; the rest is Lightning's, for resuming."""
+
+_NETWORK = "network."
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network and where it came from.
+
+    Attributes:
+        path: the file.
+        epoch: counted from 0, as in the file's name.
+        step: optimiser steps done.
+        network: how to build it.
+        weights: tensors of the network, by name.
+        preprocess: how its images are made, as `Preprocess.to_dict` writes it.
+        pids: training identity of each class.
+        metrics: of the last validation before it was written; empty before the first.
+        spec: the resolved spec of the training.
+        provenance: version, revision, counts and fingerprint of the training data.
+    """
+
+    path: Path
+    epoch: int
+    step: int
+    network: NetworkSettings
+    weights: dict[str, Tensor]
+    preprocess: dict[str, Any]
+    pids: tuple[int, ...]
+    metrics: dict[str, float]
+    spec: dict[str, Any]
+    provenance: dict[str, Any]
+
+    def build_network(self) -> ReidNetwork:
+        """The network with its trained weights, in evaluation mode, on the CPU.
+
+        Raises:
+            CheckpointError: the weights do not fit the network that the file describes.
+        """
+        network = ReidNetwork(self.network)
+        try:
+            network.load_state_dict(self.weights)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"the weights in {self.path} do not fit the network it describes ({self.network.backbone})",
+                str(error).splitlines()[-1].strip(),
+                "use the checkpoint with the versions of this package and timm that wrote it, or train again",
+            ) from error
+        return network.eval().to(memory_format=torch.channels_last)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Reads a checkpoint that `train` wrote.
+
+    Raises:
+        CheckpointError: missing, truncated, holding code, or written by another program.
+    """
+    content = read_tensors(path)
+    ours = content.get(OURS) if isinstance(content, dict) else None
+    if not isinstance(ours, dict):
+        raise CheckpointError(
+            f"{path} was not written by this package's train",
+            "it does not say which network, classes and preprocessing its weights belong to",
+            "give it as model.pretrained_model_path to start a training from its weights",
+        )
+    if ours["format"] > FORMAT:
+        raise CheckpointError(
+            f"{path} has checkpoint format {ours['format']}, and this version reads up to {FORMAT}",
+            fix="install a newer version of this package",
+        )
+    weights = {
+        name.removeprefix(_NETWORK): value for name, value in content["state_dict"].items() if name.startswith(_NETWORK)
+    }
+    return Checkpoint(
+        path=path,
+        epoch=ours["epoch"],
+        step=ours["step"],
+        network=NetworkSettings(**ours["network"]),
+        weights=weights,
+        preprocess=ours["preprocess"],
+        pids=tuple(ours["pids"]),
+        metrics=ours["metrics"],
+        spec=ours["spec"],
+        provenance=ours["provenance"],
+    )
+
+
+def read_tensors(path: Path) -> Any:
+    """Content of a torch file, on the CPU, refusing anything but tensors and plain values.
+
+    Raises:
+        CheckpointError: see `load_checkpoint`.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}", fix="check the path, or run train first")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} holds more than tensors and plain values",
+            "loading it would run code from the file, so it is refused",
+            "if you trust its origin, load it once in a program of your own and save its state_dict alone",
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint ({path.stat().st_size:,} bytes): {str(error).splitlines()[0]}",
+            "the file is truncated or is not a torch file",
+            "take another checkpoint from the same folder, or copy the file again",
+        ) from error
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Lightning's door to the disk: a checkpoint appears under its name only when it is complete and synced."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Writes to a temporary name beside `path` and renames."""
+        with atomic_path(Path(path)) as temporary:
+            torch.save(checkpoint, temporary)
+
+    def load_checkpoint(
+        self,
+        path: Any,
+        map_location: Callable[..., Any] | None = None,
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        """Reads tensors and plain values, on the CPU."""
+        content: dict[str, Any] = read_tensors(Path(path))
+        return content
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Removes the file if it is there."""
+        Path(path).unlink(missing_ok=True)

@@ -1,0 +1,134 @@
+"""Runs a training: Lightning's loop with this project's precision, devices, checkpoints and resume."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, TQDMProgressBar
+
+from reid.data.module import TrainingData
+from reid.devices import Precision
+from reid.model.callbacks import Checkpoints, EpochRecord, Records, Validation
+from reid.model.checkpoint import AtomicCheckpointIO
+from reid.model.module import ReidModule
+
+log = logging.getLogger(__name__)
+
+_LIGHTNING_PRECISION: dict[Precision, Literal["32-true", "16-mixed", "bf16-mixed"]] = {
+    "fp32": "32-true",
+    "fp16": "16-mixed",
+    "bf16": "bf16-mixed",
+}
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where a training runs.
+
+    Attributes:
+        device: kind of device of each process.
+        processes: how many train together on this machine; on a GPU one for each of `gpu_ids`.
+        gpu_ids: CUDA indices.
+        num_nodes: machines.
+        precision: arithmetic.
+        cudnn_benchmark: let cuDNN try its algorithms.
+        cudnn_deterministic: only repeatable algorithms.
+    """
+
+    device: torch.device
+    processes: int = 1
+    gpu_ids: tuple[int, ...] = (0,)
+    num_nodes: int = 1
+    precision: Precision = "fp32"
+    cudnn_benchmark: bool = False
+    cudnn_deterministic: bool = True
+
+
+def fit(
+    module: ReidModule,
+    data: TrainingData,
+    *,
+    folder: Path,
+    hardware: Hardware,
+    max_epochs: int,
+    grad_clip: float,
+    validate: Callable[[pl.LightningModule], dict[str, float]] | None,
+    validation_interval: int,
+    checkpoint_interval: int,
+    checkpoint_unit: Literal["epoch", "step"],
+    resume_from: Path | None,
+    receive: Callable[[EpochRecord], None],
+) -> None:
+    """Trains until `max_epochs`, from `resume_from` when given; checkpoints go to `folder`.
+
+    Args:
+        module: network, losses and schedule.
+        data: training batches.
+        folder: of the checkpoints.
+        hardware: where it runs.
+        max_epochs: epochs in all, those before a resume included.
+        grad_clip: largest gradient norm; 0 for no limit.
+        validate: figures of the network as it is; None for no validation.
+        validation_interval: epochs between validations.
+        checkpoint_interval: epochs or steps between checkpoints.
+        checkpoint_unit: which of the two.
+        resume_from: checkpoint to go on from.
+        receive: called with each epoch's record, in the main process.
+    """
+    callbacks: list[Callback] = [Validation(validate, interval=validation_interval)] if validate else []
+    callbacks += [Records(receive), Checkpoints(folder, interval=checkpoint_interval, unit=checkpoint_unit)]
+    interactive = sys.stderr.isatty()
+    if interactive:
+        callbacks.append(TQDMProgressBar())
+    _quieten()
+    torch.backends.cudnn.deterministic = hardware.cudnn_deterministic
+    distributed = hardware.processes * hardware.num_nodes > 1
+    trainer = pl.Trainer(
+        accelerator=_ACCELERATOR[hardware.device.type],
+        devices=list(hardware.gpu_ids) if hardware.device.type == "cuda" else hardware.processes,
+        num_nodes=hardware.num_nodes,
+        strategy="ddp_find_unused_parameters_true" if distributed else "auto",
+        sync_batchnorm=distributed and hardware.device.type == "cuda",
+        precision=_LIGHTNING_PRECISION[hardware.precision],
+        benchmark=hardware.cudnn_benchmark,
+        max_epochs=max_epochs,
+        gradient_clip_val=grad_clip or None,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        logger=False,
+        enable_progress_bar=interactive,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+    )
+    if resume_from:
+        log.info("resuming from %s", resume_from)
+    try:
+        trainer.fit(module, data, ckpt_path=resume_from, weights_only=True)
+    except SystemExit as error:
+        if trainer.interrupted:  # Lightning turns Ctrl-C into exit(1); the caller shall see what it was
+            raise KeyboardInterrupt from error
+        raise
+
+
+_ACCELERATOR = {"cuda": "gpu", "cpu": "cpu", "mps": "mps"}
+
+
+def _quieten() -> None:
+    """Drops Lightning's hints that do not apply here: the loader has no workers because nothing is left to decode."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for pattern in (
+        ".*does not have many workers.*",
+        ".*you defined a `validation_step`.*",
+        ".*`isinstance.treespec.*",
+    ):
+        warnings.filterwarnings("ignore", pattern)

@@ -1,0 +1,142 @@
+"""Initial weights of a backbone: from timm's hub, or from a file that some other program wrote.
+
+Names are compared after the prefixes that programs put before the backbone's own names are taken off. What did not
+match is reported, and under half of the backbone is an error: no training starts from random weights by accident.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+from torch import Tensor, nn
+
+from reid.errors import CheckpointError
+from reid.model.checkpoint import read_tensors
+from reid.model.network import TAO_RESNETS
+
+log = logging.getLogger(__name__)
+
+_CONTAINERS = ("state_dict", "model", "model_state_dict", "state_dict_ema", "teacher", "network")
+_PREFIXES = ("module.", "model.", "network.", "backbone.", "base.", "encoder.", "trunk.")
+_LEAST = 0.5
+
+
+@dataclass(frozen=True)
+class WeightReport:
+    """What a file gave to a network.
+
+    Attributes:
+        source: where the weights came from.
+        loaded: tensors that were taken.
+        missing: tensors of the backbone that the source does not have.
+        unused: tensors of the source that the backbone does not have.
+        mismatched: tensors of another shape, with both shapes.
+    """
+
+    source: str
+    loaded: int
+    missing: tuple[str, ...]
+    unused: tuple[str, ...]
+    mismatched: tuple[str, ...]
+
+    def __str__(self) -> str:
+        total = self.loaded + len(self.missing) + len(self.mismatched)
+        return (
+            f"{self.loaded} of {total} backbone tensors from {self.source}; not in it: {_some(self.missing)}; "
+            f"of another shape: {_some(self.mismatched)}; not used: {_some(self.unused)}"
+        )
+
+
+def load_file(backbone: nn.Module, path: Path) -> WeightReport:
+    """Fills a backbone from a .pth file; the ID classifier and other parts of it are left out.
+
+    Args:
+        backbone: as `build_backbone` makes it; changed in place.
+        path: a state dict, or a checkpoint that holds one, of timm, torchvision, Lightning or this package.
+
+    Raises:
+        CheckpointError: not a weights file, or under half of the backbone's tensors match.
+    """
+    weights = {_bare(name): tensor for name, tensor in _state_dict(read_tensors(path), path).items()}
+    return _fill(backbone, weights, str(path))
+
+
+def load_imagenet(backbone: nn.Module, name: str) -> WeightReport:
+    """Fills a backbone with timm's own ImageNet weights, from its hub or local cache.
+
+    Args:
+        backbone: as `build_backbone` makes it; changed in place.
+        name: TAO's or timm's name.
+
+    Raises:
+        CheckpointError: timm has no such weights, or the hub cannot be reached.
+    """
+    timm_name = TAO_RESNETS.get(name, name)
+    try:
+        weights = timm.create_model(timm_name, pretrained=True, num_classes=0).state_dict()
+    except Exception as error:  # the hub's client raises many kinds; every one means: no weights
+        raise CheckpointError(
+            f"model.pretrain_choice=imagenet, and timm's weights of {timm_name} cannot be had here "
+            f"({type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else 'no detail'})",
+            "starting from random weights instead would be a different experiment without saying so",
+            "give a file with model.pretrained_model_path=FILE, or ask for random weights with "
+            'model.pretrain_choice=""',
+        ) from error
+    return _fill(backbone, weights, f"timm ({timm_name})")
+
+
+def _fill(backbone: nn.Module, weights: dict[str, Tensor], source: str) -> WeightReport:
+    own = {name: tensor for name, tensor in backbone.state_dict().items() if tensor.ndim > 0}
+    common = {name for name in own if name in weights}
+    taken = {name: weights[name] for name in common if weights[name].shape == own[name].shape}
+    report = WeightReport(
+        source=source,
+        loaded=len(taken),
+        missing=tuple(sorted(own.keys() - common)),
+        unused=tuple(sorted(weights.keys() - own.keys())),
+        mismatched=tuple(
+            f"{name} {tuple(weights[name].shape)} for {tuple(own[name].shape)}"
+            for name in sorted(common - taken.keys())
+        ),
+    )
+    if len(taken) < _LEAST * len(own):
+        raise CheckpointError(
+            f"{len(taken)} of the backbone's {len(own)} tensors are in {source}. "
+            f"It has for example {_some(tuple(sorted(weights)))}; wanted for example {_some(tuple(sorted(own)))}",
+            "most of the network would start from random weights",
+            "check that model.backbone is the network the file was made with",
+        )
+    backbone.load_state_dict(taken, strict=False)
+    log.info("%s", report)
+    return report
+
+
+def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
+    for _ in range(3):
+        if not isinstance(content, dict):
+            break
+        tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+        if tensors:
+            return tensors
+        content = next((content[key] for key in _CONTAINERS if key in content), None)
+    raise CheckpointError(
+        f"{path} holds no named tensors",
+        f"weights are looked for at the top and under {', '.join(_CONTAINERS)}",
+        "save the network's state_dict() to a file and give that one",
+    )
+
+
+def _bare(name: str) -> str:
+    while (prefix := next((p for p in _PREFIXES if name.startswith(p)), "")) != "":
+        name = name.removeprefix(prefix)
+    return name
+
+
+def _some(names: tuple[str, ...], count: int = 3) -> str:
+    if not names:
+        return "none"
+    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
