@@ -19,7 +19,7 @@ from reid.data.images import is_image
 from reid.data.progress import amount, progress
 from reid.data.s3_source import S3Client, S3Source, s3_errors
 from reid.data.transfer import Patience, receive, refuse_larger, verify, with_retries
-from reid.errors import FetchError
+from reid.errors import FetchError, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def fetch_s3_folder(
                     future.result()
             except BaseException as error:
                 pool.shutdown(cancel_futures=True)
-                if not isinstance(error, FetchError):
+                if isinstance(error, StorageError):
                     shutil.rmtree(stage, ignore_errors=True)
                 raise
         with cache_errors(folder):

@@ -11,8 +11,8 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -114,7 +114,8 @@ def receive(stream: Stream, part: Path, advance: Callable[[int], None]) -> None:
     """Appends the stream to `part` at `stream.start`; what has arrived is on disk even when the stream breaks.
 
     Raises:
-        StorageError: the disk is full or not writable; `part` is removed, so as not to leave the disk full.
+        StorageError: the disk is full or not writable.
+        FetchError: the stream refused to go on. In both cases `part` is removed, so as not to leave the disk full.
     """
     try:
         with cache_errors(part):
@@ -127,7 +128,7 @@ def receive(stream: Stream, part: Path, advance: Callable[[int], None]) -> None:
                     advance(len(chunk))
                 file.flush()
                 os.fsync(file.fileno())
-    except StorageError:
+    except (StorageError, FetchError):
         part.unlink(missing_ok=True)
         raise
 
@@ -153,14 +154,14 @@ def verify(part: Path, stream: Stream) -> None:
 
 
 def refuse_larger(label: str, size: int | None, max_bytes: int | None) -> None:
-    """Refuses before the transfer what is known to be larger than allowed.
+    """Refuses what is larger than allowed.
 
     Raises:
         FetchError: `size` is above `max_bytes`.
     """
     if size is not None and max_bytes is not None and size > max_bytes:
         raise FetchError(
-            f"{label} has {size:,} bytes, more than the {max_bytes:,} allowed",
+            f"{label} has at least {size:,} bytes, more than the {max_bytes:,} allowed",
             "a data set that is larger than expected may be the wrong one, or fill the disk",
             "raise dataset.max_archive_gb if it is right",
         )
@@ -174,13 +175,13 @@ def _attempt(source: Source, folder: Path, name: str, max_bytes: int | None, rea
             if whole.version and entry.is_file():
                 log.info("%s is in the cache: %s", source.label, entry)
                 return entry
-            _complete(source, whole, entry.with_name(f"{name}.part"), reached)
+            _complete(source, whole, entry.with_name(f"{name}.part"), max_bytes, reached)
             with cache_errors(entry):
                 entry.with_name(f"{name}.part").replace(entry)
     return entry
 
 
-def _complete(source: Source, whole: Stream, part: Path, reached: Reached) -> None:
+def _complete(source: Source, whole: Stream, part: Path, max_bytes: int | None, reached: Reached) -> None:
     """Makes `part` hold the object: from the start, or from where an earlier attempt ended."""
     have = part.stat().st_size if part.is_file() else 0
     started = time.monotonic()
@@ -188,11 +189,11 @@ def _complete(source: Source, whole: Stream, part: Path, reached: Reached) -> No
         with progress(f"fetching {source.label}", whole.size, unit="B") as advance:
             if not whole.version or whole.size is None or not 0 < have <= whole.size:
                 have = 0
-                receive(whole, part, advance)
+                receive(_limited(whole, source.label, max_bytes), part, advance)
             elif have < whole.size:
                 whole.close()
                 with source.open(have, whole.version) as rest:
-                    if rest.version != whole.version:
+                    if rest.version != whole.version or rest.start not in (0, have):
                         raise TransientError("the object changed during the download")
                     have = rest.start
                     log.info("resuming %s after %s", source.label, amount(have, "B"))
@@ -203,3 +204,16 @@ def _complete(source: Source, whole: Stream, part: Path, reached: Reached) -> No
         reached.bytes = max(reached.bytes, part.stat().st_size if part.is_file() else 0)
     seconds = time.monotonic() - started
     log.info("fetched %s: %s in %.1f s", source.label, amount(part.stat().st_size - have, "B"), seconds)
+
+
+def _limited(stream: Stream, label: str, max_bytes: int | None) -> Stream:
+    """The same stream, which refuses to go on past `max_bytes`: a source need not say how long it is."""
+
+    def chunks() -> Iterator[bytes]:
+        arrived = 0
+        for chunk in stream.chunks:
+            arrived += len(chunk)
+            refuse_larger(label, arrived, max_bytes)
+            yield chunk
+
+    return replace(stream, chunks=chunks())

@@ -47,6 +47,7 @@ class Site:
         statuses: answered, one for each request, before anything else is.
         drop_after: bytes after which the connection is cut, one for each request; None sends all.
         ranges: whether Range requests are honoured.
+        says_length: whether Content-Length is sent.
         body: sent with a status other than 200.
         between: called after a connection was cut, for example to change the content.
         asked: the Range header of each request, "" for none.
@@ -60,6 +61,7 @@ class Site:
     body: bytes = b""
     drop_after: list[int | None] = field(default_factory=list)
     ranges: bool = True
+    says_length: bool = True
     asked: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     between: Callable[[Site], Any] | None = None

@@ -106,6 +106,14 @@ def test_an_extracted_folder_that_was_damaged_is_made_again(tmp_path: Path, dama
     assert unpack(archive, tmp_path / "cache") == IMAGES
 
 
+def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
+    archive = write_tar(tmp_path / "a.tar.gz", IMAGES)
+    folder = open_folder(archive, cache_dir=tmp_path / "cache", max_bytes=LIMIT)
+    folder.rename(folder.with_name(f"{folder.name}.part"))
+    (folder.with_name(f"{folder.name}.part") / "rubbish.jpg").write_bytes(b"x")
+    assert unpack(archive, tmp_path / "cache") == IMAGES
+
+
 def test_two_threads_that_want_the_same_archive_extract_it_once(tmp_path: Path) -> None:
     archive = write_tar(tmp_path / "a.tar.gz", {f"{pid}_c1.jpg": jpeg(pid) for pid in range(200)})
     folders: list[Path] = []

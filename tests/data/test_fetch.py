@@ -173,6 +173,14 @@ def test_a_download_larger_than_allowed_is_refused_before_it_begins(tmp_path: Pa
     assert names_below(tmp_path) == []
 
 
+def test_a_download_of_unknown_length_is_stopped_where_it_passes_the_limit(tmp_path: Path, site: Site) -> None:
+    site.content, site.says_length = CONTENT, False
+    with pytest.raises(FetchError, match="more than the 2,000,000 allowed"):
+        fetch(f"{site.url}/a", cache_dir=tmp_path, max_bytes=2_000_000, patience=QUICK)
+    assert names_below(tmp_path) == []
+    assert fetch(f"{site.url}/a", cache_dir=tmp_path, patience=QUICK).read_bytes() == CONTENT
+
+
 def test_a_full_disk_leaves_no_part_behind(site: Site, tiny_disk: Path) -> None:
     site.content = CONTENT
     with pytest.raises(StorageError, match=r"no space left .* dataset\.cache_dir"):
