@@ -79,14 +79,14 @@ def _report_lines(report: SpecReport) -> list[str]:
 
 
 def _print_block(console: Console, title: str, block: dict[str, Any]) -> None:
-    """A mapping of mappings becomes a table with a column for each inner name; a plain one has two columns."""
+    """A mapping of mappings becomes a table with a column for each outer name; a plain one has two columns."""
     inner = [value for value in block.values() if isinstance(value, dict)]
-    if len(inner) < len(block):
+    if len(inner) < len(block) or not all("name" in value for value in inner):
         _print_table(console, title, [(name, _figure(value)) for name, value in block.items()])
         return
-    names = list(dict.fromkeys(name for value in inner for name in value))
-    rows = [(str(row), *(_figure(value.get(name, "")) for name in names)) for row, value in block.items()]
-    _print_table(console, title, rows, header=("", *names))
+    facts = dict.fromkeys(fact for value in inner for fact in value if fact != "name")
+    rows = [(fact, *(_figure(value.get(fact)) for value in inner)) for fact in facts]
+    _print_table(console, title, rows, header=("", *block))
 
 
 def _print_table(
@@ -107,7 +107,7 @@ def _print_table(
 
 
 def _figure(value: Any) -> str:
-    """A value in few characters: fractions with four digits, long lists by their first three and their count."""
+    """A value in few characters: fractions with four digits, long lists by their first three, hashes by their start."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "-"}[value]
     if isinstance(value, int):
@@ -117,9 +117,12 @@ def _figure(value: Any) -> str:
     if isinstance(value, list):
         first = ", ".join(str(item) for item in value[:3])
         return f"{first} ... ({len(value):,} in all)" if len(value) > 3 else first or "none"
+    if isinstance(value, dict) and value.keys() == {"count", "first"}:
+        return f"{value['count']:,}" + (f": {_figure(value['first'])}" if value["first"] else "")
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_figure(item)}" for name, item in value.items())
-    return str(value)
+        return ", ".join(f"{name} {_figure(item)}" for name, item in value.items()) or "none"
+    text = str(value)
+    return text[:12] if len(text) == 64 and text.isalnum() else text  # a SHA-256
 
 
 def _console() -> Console:
@@ -127,5 +130,5 @@ def _console() -> Console:
 
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = 200  # paths must not be wrapped in logs and pipes
+        console.width = 10_000  # paths must not be wrapped in logs and pipes
     return console

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import shell_complete
 
 from reid.errors import ReidError
 
@@ -28,20 +29,26 @@ class Verbosity:
 
 def run_group(group: click.Group, name: str, arguments: Sequence[str] | None) -> int:
     """Parses and runs a command line; never raises, but tells what happened on stderr and by the exit code."""
+    completion = f"_{name.upper()}_COMPLETE"
+    if instruction := os.environ.get(completion):
+        return shell_complete(group, {}, name, completion, instruction)
     verbosity = Verbosity()
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        with _console_logging():
-            code = group.main(arguments and list(arguments), prog_name=name, standalone_mode=False, obj=verbosity)
+        with _console_logging(), group.make_context(name, given, obj=verbosity) as context:
+            group.invoke(context)
             sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        return 0
+    except click.exceptions.Exit as end:  # --help, and an end that a command asked for
+        return end.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         return 130
-    except BrokenPipeError:  # the reader, e.g. `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader, e.g. `head`, has seen enough; what is still buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except ReidError as error:
         _show(error, debug=verbosity.debug)

@@ -42,10 +42,12 @@ def spec_input(function: _Function) -> _Function:
 def default_specs(file: Path | None, overrides: tuple[str, ...]) -> None:
     """Write a commented template for each action: default_specs results_dir=DIR."""
     from reid.actions.result import ActionResult
-    from reid.spec.load import load_spec
+    from reid.spec.load import load_spec, log_report
     from reid.spec.templates import default_specs as write
 
-    folder = load_spec("default_specs", file, overrides).spec.results_dir
+    loaded = load_spec("default_specs", file, overrides)
+    log_report(loaded.report)
+    folder = loaded.spec.results_dir
     if not folder:
         raise SpecError(
             "default_specs has no folder to write to: results_dir is not set",
