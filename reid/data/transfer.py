@@ -14,14 +14,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
-
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
+from typing import TYPE_CHECKING, TypeVar
 
 from reid.data.cache import cache_errors, exclusive, key_of
 from reid.data.progress import amount, progress
 from reid.data.sources import Source, Stream, TransientError
 from reid.errors import FetchError, StorageError
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,8 @@ def with_retries(function: Callable[[], T], *, label: str, patience: Patience, r
     Raises:
         FetchError: the patience is at its end.
     """
+    from tenacity import Retrying, retry_if_exception_type, wait_exponential
+
     in_a_row = furthest = 0
     reached = reached or Reached()
 
