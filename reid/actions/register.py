@@ -40,6 +40,7 @@ def register(spec: ReIdentificationSpec) -> ActionResult:
             "add mlflow.enable=true, and mlflow.tracking_uri=... for a server",
         )
     with action_run("register", spec) as run:
+        assert run.tracker.id is not None  # tracking is on
         exported = read_export(_onnx_file(spec))
         evaluation = _evaluation(spec.results_folder("evaluate") / "metrics.json")
         _require_same_checkpoint(exported, evaluation)

@@ -57,7 +57,7 @@ class Registration:
     name: str
     version: int
     model_id: str
-    run_id: str | None
+    run_id: str
     uri: str
     tracking_uri: str
 
@@ -78,7 +78,7 @@ def register_model(
     tracking: Tracking,
     model: ServedModel,
     *,
-    run_id: str | None,
+    run_id: str,
     metrics: Mapping[str, float],
     test_set: str,
     protocol: Mapping[str, Any],
@@ -89,7 +89,7 @@ def register_model(
     Args:
         tracking: the store; `enable` is not looked at.
         model: what to serve.
-        run_id: the run that the version belongs to; None for none.
+        run_id: the run that the version belongs to.
         metrics: of its evaluation; what `promote_challenger` compares.
         test_set: fingerprint of the images they were measured on; "" when unknown.
         protocol: how they were measured (re-ranking, exclusion rule ...); figures compare under equal protocols only.
@@ -113,8 +113,7 @@ def register_model(
             tracking.model_name, logged.artifact_location, run_id=run_id, tags=facts, model_id=logged.model_id
         )
         client.set_registered_model_alias(tracking.model_name, CHALLENGER, made.version)
-        if run_id is not None:
-            _link(client, run_id, logged.model_id, metrics)
+        _link(client, run_id, logged.model_id, metrics)
     log.info("registered %s version %s as @%s", tracking.model_name, made.version, CHALLENGER)
     return Registration(
         name=tracking.model_name,
@@ -184,7 +183,7 @@ def _upload(
     tracking: Tracking,
     model: ServedModel,
     experiment: str,
-    run_id: str | None,
+    run_id: str,
     facts: Mapping[str, str],
 ) -> LoggedModel:
     """The logged model, whole and READY; a broken upload leaves one that is marked FAILED."""
@@ -202,7 +201,7 @@ def _upload(
     return logged
 
 
-def _save(model: ServedModel, folder: Path, *, model_id: str, run_id: str | None) -> None:
+def _save(model: ServedModel, folder: Path, *, model_id: str, run_id: str) -> None:
     """Writes MLflow's model layout to `folder/model`."""
     import mlflow.pyfunc
     import numpy as np

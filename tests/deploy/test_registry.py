@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import subprocess
 import sys
@@ -38,8 +39,7 @@ def test_the_challenger_gives_the_embeddings_of_the_trained_network_for_paths_an
 ) -> None:
     import mlflow
 
-    with start_run(tracking, action="register", resolved_spec={}) as run:
-        registered = _register(tracking, exported, mAP=0.5, run_id=run.id)
+    registered = _register(tracking, exported, mAP=0.5)
     inputs = normalise(loaded(exported.pictures), PREPROCESS.mean, PREPROCESS.std)
     with torch.inference_mode():
         expected = exported.network(torch.from_numpy(inputs)).numpy()
@@ -57,16 +57,15 @@ def test_the_challenger_gives_the_embeddings_of_the_trained_network_for_paths_an
 def test_the_version_carries_its_run_figures_test_set_and_checkpoint(tracking: Tracking, exported: Exported) -> None:
     from mlflow import MlflowClient
 
-    with start_run(tracking, action="register", resolved_spec={}) as run:
-        registered = _register(tracking, exported, mAP=0.5, run_id=run.id)
+    registered = _register(tracking, exported, mAP=0.5)
 
     client = MlflowClient(tracking_uri=tracking.resolved_uri)
     version = client.get_model_version_by_alias(tracking.model_name, "challenger")
-    assert (int(version.version), version.run_id) == (1, run.id)
+    assert (int(version.version), version.run_id) == (1, registered.run_id)
     assert version.tags["metric.mAP"] == "0.5"
     assert version.tags["test_set"] == "images-a"
     assert version.tags["checkpoint_sha256"] == "c0ffee"
-    assert client.get_run(str(run.id)).data.metrics == {"mAP": 0.5}
+    assert client.get_run(registered.run_id).data.metrics == {"mAP": 0.5}
     logged = client.get_logged_model(registered.model_id)
     assert logged.status.value == "READY"
     assert {metric.key: metric.value for metric in logged.metrics} == {"mAP": 0.5}
@@ -91,6 +90,27 @@ print(embeddings.shape, embeddings.dtype)
     )
 
     assert done.stdout.strip() == "(1, 16) float32", done.stderr
+
+
+@pytest.mark.slow
+def test_the_challenger_answers_over_http_to_encoded_images(tracking: Tracking, exported: Exported) -> None:
+    import mlflow
+    from fastapi.testclient import TestClient
+    from mlflow.pyfunc import scoring_server
+
+    registered = _register(tracking, exported, mAP=0.5)
+    mlflow.set_tracking_uri(registered.tracking_uri)
+    model = mlflow.pyfunc.load_model(registered.uri)
+    expected = model.predict([str(exported.pictures[1])])
+    image = "data:image/png;base64," + base64.b64encode(exported.pictures[1].read_bytes()).decode()
+
+    with TestClient(scoring_server.init(model)) as http:
+        answers = [
+            http.post("/invocations", json=body).json()["predictions"]
+            for body in ({"inputs": [image]}, {"dataframe_split": {"columns": ["image"], "data": [[image]]}})
+        ]
+
+    np.testing.assert_allclose(answers, [expected, expected], atol=1e-6)
 
 
 def test_the_first_challenger_becomes_the_first_champion(tracking: Tracking, exported: Exported) -> None:
@@ -174,21 +194,21 @@ def _register(
     tracking: Tracking,
     exported: Exported,
     *,
-    run_id: str | None = None,
     test_set: str = "images-a",
     protocol: dict[str, Any] | None = None,
     **metrics: float,
 ) -> Registration:
     model = read_export(exported.path)
-    return register_model(
-        tracking,
-        ServedModel(model.files, LOADER, pinned_requirements(), model.embedding_size),
-        run_id=run_id,
-        metrics=metrics,
-        test_set=test_set,
-        protocol=protocol or {"re_ranking": False, "exclude": "same_camera"},
-        tags=model.metadata,
-    )
+    with start_run(tracking, action="register", resolved_spec={}) as run:
+        return register_model(
+            tracking,
+            ServedModel(model.files, LOADER, pinned_requirements(), model.embedding_size),
+            run_id=str(run.id),
+            metrics=metrics,
+            test_set=test_set,
+            protocol=protocol or {"re_ranking": False, "exclude": "same_camera"},
+            tags=model.metadata,
+        )
 
 
 def _champion(tracking: Tracking) -> int:

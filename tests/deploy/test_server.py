@@ -45,7 +45,7 @@ def test_a_registered_and_promoted_model_is_loaded_from_the_server(tracking: Tra
         registered = register_model(
             tracking,
             ServedModel(model.files, LOADER, pinned_requirements(), model.embedding_size),
-            run_id=run.id,
+            run_id=str(run.id),
             metrics={"mAP": 0.5},
             test_set="images-a",
             protocol={},
