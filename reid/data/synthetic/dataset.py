@@ -179,8 +179,7 @@ def _drawn(plan: list[_Shot], processes: int) -> Iterator[tuple[_Shot, list[tupl
     pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
     waiting: deque[tuple[tuple[_Shot, ...], Future[list[list[tuple[str, bytes]]]]]] = deque()
     try:
-        for start in range(0, len(plan), 16):
-            chunk = tuple(plan[start : start + 16])
+        for chunk in _chunks(plan, images=64):
             waiting.append((chunk, pool.submit(_draw_all, chunk)))
             if len(waiting) > 4 * processes:
                 yield from _collected(*waiting.popleft())
@@ -194,6 +193,18 @@ def _drawn(plan: list[_Shot], processes: int) -> Iterator[tuple[_Shot, list[tupl
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _chunks(plan: list[_Shot], images: int) -> Iterator[tuple[_Shot, ...]]:
+    """Neighbouring shots, together at least this many images, so that the way to a worker costs little."""
+    chunk: list[_Shot] = []
+    for shot in plan:
+        chunk.append(shot)
+        if sum(member.count for member in chunk) >= images:
+            yield tuple(chunk)
+            chunk = []
+    if chunk:
+        yield tuple(chunk)
 
 
 def _collected(
