@@ -83,13 +83,13 @@ def _shadowed(view: Pixels, pose: Pose) -> Pixels:
 
 
 def _obstructed(view: Pixels, rng: np.random.Generator) -> Pixels:
-    """Something in the way: a post, a railing, a car's roof or a hedge."""
+    """Something in the way: a post, a railing or a low wall."""
     view = view.copy()
     colour = (rng.uniform(0.12, 0.7) + rng.uniform(-0.12, 0.12, 3)).clip(0.05, 0.9).astype(np.float32)
     kind = rng.integers(3)
     if kind == 0:
         left, wide = int(rng.integers(2, WIDTH - 12)), int(rng.integers(5, 12))
-        view[:, left : left + wide] = colour * np.linspace(1.15, 0.75, wide, dtype=np.float32)[: WIDTH - left, None]
+        view[:, left : left + wide] = colour * np.linspace(1.15, 0.75, wide, dtype=np.float32)[:, None]
     elif kind == 1:
         top = int(rng.integers(HEIGHT * 55 // 100, HEIGHT * 85 // 100))
         view[top : top + 4] = colour
