@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import os
-from typing import TypeVar
-
-import torch.distributed as dist
+import sys
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
 def is_main_process() -> bool:
     """Whether this process writes the files; true also before the process group exists."""
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank() == 0
+    if (group := _group()) is not None:
+        return bool(group.get_rank() == 0)
     return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
 
 
 def rank_and_count() -> tuple[int, int]:
     """This process's rank and how many there are."""
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
+    if (group := _group()) is not None:
+        return group.get_rank(), group.get_world_size()
     return 0, 1
 
 
 def gather(value: T) -> list[T]:
     """The value of every process, in rank order, on every process."""
-    _, count = rank_and_count()
-    if count == 1:
+    group = _group()
+    if group is None:
         return [value]
-    values: list[T] = [value] * count
-    dist.all_gather_object(values, value)
+    values: list[T] = [value] * group.get_world_size()
+    group.all_gather_object(values, value)
     return values
+
+
+def _group() -> Any:
+    """`torch.distributed` with its process group, or None. A program that has not imported torch has none."""
+    distributed = sys.modules.get("torch.distributed")
+    ready = distributed is not None and distributed.is_available() and distributed.is_initialized()
+    return distributed if ready else None

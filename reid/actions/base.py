@@ -12,14 +12,13 @@ from pathlib import Path
 
 import yaml
 
-from reid.actions.settings import tracking_of
 from reid.distributed import is_main_process
 from reid.errors import ReidError
 from reid.files import write_json, write_text
 from reid.spec.load import dump_spec
 from reid.spec.re_identification import ReIdentificationSpec
 from reid.status import StatusLog
-from reid.tracking import Run, start_run
+from reid.tracking import Run, Tracking, start_run
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +56,7 @@ def action_run(action: str, spec: ReIdentificationSpec) -> Iterator[ActionRun]:
     if main:
         write_text(folder / "experiment.yaml", resolved)
     status = StatusLog(folder / "status.json", enabled=main)
-    tracking = tracking_of(spec) if main else type(tracking_of(spec))()
+    tracking = tracking_of(spec) if main else Tracking()
     status.write("STARTED", f"Starting ReIdentification {action}.")
     began = time.perf_counter()
     try:
@@ -73,6 +72,18 @@ def action_run(action: str, spec: ReIdentificationSpec) -> Iterator[ActionRun]:
         status.write("FAILURE", _reason(error), error=type(error).__name__)
         raise
     log.info("%s finished in %.1f s: %s", action, seconds, folder)
+
+
+def tracking_of(spec: ReIdentificationSpec) -> Tracking:
+    """The `mlflow` section."""
+    return Tracking(
+        enable=spec.mlflow.enable,
+        uri=spec.mlflow.tracking_uri,
+        experiment=spec.mlflow.experiment,
+        model_name=spec.mlflow.model_name,
+        parent_run=spec.mlflow.parent_run,
+        pipeline=spec.mlflow.pipeline,
+    )
 
 
 def _write_identity(action: str, run: ActionRun) -> None:

@@ -35,9 +35,9 @@ def dataset(spec: ReIdentificationSpec) -> ActionResult:
         )
     with action_run("dataset", spec) as run:
         subsets = open_subsets(spec, locations)
-        _require_usable(spec, subsets)
         report, index = run.folder / "report.json", run.folder / "index.json"
-        write_json(report, subsets.report.to_dict())
+        write_json(report, subsets.report.to_dict())  # before any refusal: it shows what was found
+        _require_usable(spec, subsets)
         write_json(index, _index(subsets), indent=1)
         figures: dict[str, float | int | str] = {}
         for found in subsets.report.subsets:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from reid.actions.settings import network_settings_of, preprocess_of, tracking_of
+from reid.actions.base import tracking_of
+from reid.actions.settings import network_settings_of, preprocess_of
 from reid.data.cache import cache_folder
 from reid.data.images import Preprocess
 from reid.errors import CheckpointError, SpecError

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from reid.actions.base import action_run
+from reid.actions.base import action_run, tracking_of
 from reid.actions.result import ActionResult
-from reid.actions.settings import tracking_of
 from reid.errors import SpecError
 from reid.files import write_json
 from reid.spec.re_identification import ReIdentificationSpec

@@ -8,9 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from reid.actions.base import action_run
+from reid.actions.base import action_run, tracking_of
 from reid.actions.result import ActionResult
-from reid.actions.settings import tracking_of
 from reid.deploy.package import LOADER, ExportedModel, pinned_requirements, read_export
 from reid.errors import CheckpointError, DataError, SpecError
 from reid.files import write_json

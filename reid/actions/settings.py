@@ -1,4 +1,4 @@
-"""Sections of the spec as the plain settings that the rooms below take."""
+"""Sections of the spec as the plain settings that the training engine takes."""
 
 from __future__ import annotations
 
@@ -12,24 +12,11 @@ from reid.model.losses import CenterLoss, ReidCriterion
 from reid.model.network import NetworkSettings, is_transformer
 from reid.model.optim import Schedule
 from reid.spec.re_identification import ReIdentificationSpec
-from reid.tracking import Tracking
 
 log = logging.getLogger(__name__)
 
 LABEL_SMOOTHING = 0.1
 """Epsilon of the ID loss with model.label_smooth; TAO fixes the same."""
-
-
-def tracking_of(spec: ReIdentificationSpec) -> Tracking:
-    """The `mlflow` section."""
-    return Tracking(
-        enable=spec.mlflow.enable,
-        uri=spec.mlflow.tracking_uri,
-        experiment=spec.mlflow.experiment,
-        model_name=spec.mlflow.model_name,
-        parent_run=spec.mlflow.parent_run,
-        pipeline=spec.mlflow.pipeline,
-    )
 
 
 def preprocess_of(spec: ReIdentificationSpec) -> Preprocess:

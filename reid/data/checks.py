@@ -18,8 +18,9 @@ from reid.data.dataset_report import EXAMPLES, CrossReport, DatasetReport, Subse
 from reid.data.images import decode
 from reid.data.parallel import map_chunks
 from reid.data.progress import progress
-from reid.data.records import DISTRACTOR_PID, Record, Subset, fingerprint
+from reid.data.records import Record, Subset, fingerprint
 from reid.errors import DataError
+from reid.labels import DISTRACTOR_PID
 
 log = logging.getLogger(__name__)
 

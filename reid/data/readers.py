@@ -12,8 +12,9 @@ import re
 from pathlib import Path
 
 from reid.data.images import is_image
-from reid.data.records import JUNK_PID, Record, Subset
+from reid.data.records import Record, Subset
 from reid.errors import DataError
+from reid.labels import JUNK_PID
 
 log = logging.getLogger(__name__)
 

@@ -7,11 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-JUNK_PID = -1
-"""Market-1501's label for bad detections: dropped everywhere, never a match and never a miss."""
-
-DISTRACTOR_PID = 0
-"""Market-1501's label for background people: kept in the gallery, never a match."""
+from reid.labels import DISTRACTOR_PID
 
 
 @dataclass(frozen=True, order=True)

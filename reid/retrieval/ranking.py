@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reid.data.records import DISTRACTOR_PID
+from reid.labels import DISTRACTOR_PID
 from reid.retrieval.distance import DistanceRows
 from reid.retrieval.embeddings import BoolArray, Embeddings, FloatArray, IntArray
 

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from reid.data.records import DISTRACTOR_PID, JUNK_PID
 from reid.data.synthetic.appearance import LOOKALIKES, Appearance, lookalikes
 from reid.data.synthetic.camera import Camera, make_cameras
 from reid.data.synthetic.view import background_image, bad_box_image, person_image
 from reid.errors import DataError, ReidError
 from reid.files import atomic_path
+from reid.labels import DISTRACTOR_PID, JUNK_PID
 
 log = logging.getLogger(__name__)
 
