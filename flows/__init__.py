@@ -1,1 +1,1 @@
-"""Prefect flows: the chain, and one flow for each action."""
+"""Prefect flows: `pipeline` is the whole chain, `actions` has one flow for each action."""

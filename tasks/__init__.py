@@ -1,1 +1,1 @@
-"""Prefect tasks: one for each step; policy in the decorator, work in `reid.actions`."""
+"""Prefect tasks: one file per step, with retries, time limits, tags and UI artifacts, and nothing else."""

@@ -11,6 +11,7 @@ import click
 from reid.cli.output import print_report_file, print_result
 from reid.cli.running import switches
 from reid.cli.tools import completion, default_specs, sample, schema, spec, spec_input, version
+from reid.distributed import is_main_process
 
 if TYPE_CHECKING:
     from reid.actions.result import ActionResult
@@ -96,6 +97,8 @@ def _action_command(action: str) -> click.Command:
     def command(file: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
         check = action == "dataset" and overrides[:1] == ("check",)
         result = _run(action, file, overrides[1:] if check else overrides)
+        if not is_main_process():  # Lightning ran this command line once more for each further GPU
+            return
         if check:
             print_report_file(result.results_dir / "report.json", as_json=as_json)
         else:

@@ -1,0 +1,46 @@
+"""Tells DVC that a flow has made the outputs of its graph, so that the two agree on what is fresh."""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+log = logging.getLogger("reid.flows")  # below `reid`, so that Prefect shows it like the library's own lines
+
+PARAMS = "params.yaml"
+
+
+def record_in_dvc(spec_file: str, overrides: Sequence[str]) -> str:
+    """Runs `dvc commit --force` where the results are those that `dvc repro` would have made.
+
+    That is so when the flow ran exactly params.yaml of a DVC project in the working directory. A failure is reported
+    and not raised: the results stand, and `dvc repro` would only make them again.
+
+    Returns:
+        "committed", or a sentence on why not.
+    """
+    reason = _why_not(spec_file, overrides)
+    if not reason:
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", "commit", "--force", "--quiet"], capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0:
+            log.info("dvc commit: `dvc status` now takes these results as up to date")
+            return "committed"
+        reason = f"dvc commit failed: {done.stderr.strip()}"
+        log.warning("%s", reason)
+        return reason
+    log.info("dvc commit was left out: %s", reason)
+    return reason
+
+
+def _why_not(spec_file: str, overrides: Sequence[str]) -> str:
+    if overrides:
+        return f"{len(overrides)} overrides were given, so these are not the results of {PARAMS}"
+    if Path(spec_file).resolve() != Path(PARAMS).resolve():
+        return f"the spec is {spec_file}, and the DVC graph is that of {PARAMS}"
+    missing = [name for name in (".dvc", "dvc.yaml") if not Path(name).exists()]
+    if missing:
+        return f"{Path.cwd()} is no DVC project: it has no {' and no '.join(missing)}"
+    return ""

@@ -1,0 +1,24 @@
+"""What every flow does around its tasks: show the library's log lines, and load the spec."""
+
+import logging
+from collections.abc import Sequence
+
+from reid.spec.load import load_spec, log_report
+from reid.spec.re_identification import ReIdentificationSpec
+
+
+def show_library_logs() -> None:
+    """Lets `reid`'s INFO lines pass; PREFECT_LOGGING_EXTRA_LOGGERS=reid brings them to the run's page."""
+    logging.getLogger("reid").setLevel(logging.INFO)
+
+
+def spec_for(action: str, file: str, overrides: Sequence[str], *, quiet: bool = True) -> ReIdentificationSpec:
+    """The spec of an action; `quiet` leaves out the report, which a pipeline wants once and not for each step.
+
+    Raises:
+        SpecError: the file or an override is wrong.
+    """
+    loaded = load_spec(action, file or None, overrides)
+    if not quiet:
+        log_report(loaded.report)
+    return loaded.spec

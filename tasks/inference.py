@@ -1,0 +1,19 @@
+"""The `inference` step: an embedding for every image."""
+
+from __future__ import annotations
+
+from prefect import task
+
+from reid.actions.inference import inference
+from reid.actions.result import ActionResult
+from reid.spec.re_identification import ReIdentificationSpec
+from tasks.artifacts import publish
+from tasks.policy import GPU_TAG, HOUR_S, POLICY
+
+
+@task(name="inference", tags=[GPU_TAG], timeout_seconds=12 * HOUR_S, **POLICY)
+def inference_task(spec: ReIdentificationSpec) -> ActionResult:
+    """Runs the action; see `reid.actions.inference` for what it writes and raises."""
+    result = inference(spec)
+    publish(result)
+    return result
