@@ -29,13 +29,21 @@ _CHANGEABLE = {
 }  # fmt: skip
 """Keys that a resumed training may change: they do not alter what is learned, only how long, where and how watched."""
 
+_OUTCOME = {
+    "train": {"num_epochs", "checkpoint_interval", "checkpoint_interval_unit", "validation_interval"},
+    "model": {"pretrained_model_path", "pretrain_choice", "neck_feat", "with_flip_feature"},
+}
+"""Those of them that decide which checkpoints exist and which is best: a training cut from ten epochs to five must not
+keep the checkpoint of the eighth. `restart_if_changed` counts them as changes, so that results follow from the spec."""
+
 
 def starting_point(spec: ReIdentificationSpec, folder: Path, *, fingerprint: str) -> Path | None:
     """The checkpoint to go on from, or None for a fresh start.
 
     `train.resume_training_checkpoint_path` wins and may be of other settings (that is the user's word). Else a latest
     checkpoint in the folder is taken when it is of the same settings and images; when it is not,
-    `train.if_exists` decides: `resume` refuses, `restart_if_changed` begins anew. `restart` always begins anew.
+    `train.if_exists` decides: `resume` refuses, `restart_if_changed` begins anew, and does so too for another number of
+    epochs and all else that changes the results. `restart` always begins anew.
 
     Args:
         spec: of this training.
@@ -56,10 +64,11 @@ def starting_point(spec: ReIdentificationSpec, folder: Path, *, fingerprint: str
         _clear(folder, "train.if_exists=restart")
         return None
     checkpoint = load_checkpoint(latest_checkpoint(folder))
-    changed = _changes(spec, checkpoint, fingerprint)
+    strict = spec.train.if_exists == "restart_if_changed"
+    changed = _changes(spec, checkpoint, fingerprint, strict=strict)
     if not changed:
         return checkpoint.path
-    if spec.train.if_exists == "restart_if_changed":
+    if strict:
         _clear(folder, "; ".join(changed))
         return None
     raise SpecError(
@@ -75,12 +84,16 @@ def _clear(folder: Path, reason: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def _changes(spec: ReIdentificationSpec, checkpoint: Checkpoint, fingerprint: str) -> list[str]:
+def _changes(spec: ReIdentificationSpec, checkpoint: Checkpoint, fingerprint: str, *, strict: bool) -> list[str]:
     now, then = yaml.safe_load(dump_spec(spec)), checkpoint.spec
     changed = []
     if checkpoint.provenance["train_fingerprint"] != fingerprint:
         changed.append("the training images are others")
-    for section, changeable in _CHANGEABLE.items():
+    changeables = _CHANGEABLE
+    if strict:
+        changeables = {name: free - _OUTCOME.get(name, set()) for name, free in _CHANGEABLE.items()}
+        changeables["re_ranking"] = {"max_rank", "num_query"}  # the rest decides which epoch is best
+    for section, changeable in changeables.items():
         before, after = _flat(then[section], changeable), _flat(now[section], changeable)
         changed += [
             f"{section}.{key} was {before.get(key)} and is {after.get(key)}"
