@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from reid.data.augment import Augmentation
+from reid.data.colour import ColourJitter
 from reid.data.images import Preprocess
 from reid.devices import choose_device, choose_precision
 from reid.model.fit import Hardware
@@ -97,6 +98,16 @@ def augmentation_of(spec: ReIdentificationSpec) -> Augmentation:
         erase_mode="pixel" if is_transformer(spec.model.backbone) else "mean",
         mean=spec.dataset.pixel_mean,
         std=spec.dataset.pixel_std,
+        colour=_colour_of(spec),
+    )
+
+
+def _colour_of(spec: ReIdentificationSpec) -> ColourJitter | None:
+    colour = spec.dataset.color_augmentation
+    if not colour.enabled:
+        return None
+    return ColourJitter(
+        brightness=colour.brightness, contrast=colour.contrast, saturation=colour.saturation, hue=colour.hue
     )
 
 

@@ -13,6 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from reid.data.colour import ColourJitter
+
 _ERASE_ATTEMPTS = 20  # rectangles drawn for each image; the first that fits is taken, and practically always one does
 
 
@@ -28,6 +30,7 @@ class Augmentation:
             standard normal noise, as transformer recipes do.
         mean: subtracted from RGB in [0, 1].
         std: divides after that.
+        colour: jitter of the colours, before the normalisation; None for none.
     """
 
     flip_prob: float
@@ -36,16 +39,19 @@ class Augmentation:
     erase_mode: Literal["mean", "pixel"]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    colour: ColourJitter | None = None
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """uint8 [B, H, W, 3] to float32 [B, 3, H, W] in channels_last memory; each image has its own draw."""
         images = flip_and_crop(images, flip_prob=self.flip_prob, padding=self.padding, generator=generator)
+        if self.colour:
+            images = self.colour(images, generator)
         pixels = to_network_input(images, mean=self.mean, std=self.std)
         return erase(pixels, prob=self.erase_prob, mode=self.erase_mode, fill=self.mean, generator=generator)
 
 
 def to_network_input(images: Tensor, *, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """uint8 [B, H, W, 3] to normalised float32 [B, 3, H, W], channels_last."""
+    """uint8 or float [B, H, W, 3] in 0..255 to normalised float32 [B, 3, H, W], channels_last."""
     scale = torch.tensor([1 / (255 * s) for s in std], device=images.device)
     shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=images.device)
     return torch.addcmul(shift, images.float(), scale).permute(0, 3, 1, 2)  # a view: channels stay innermost

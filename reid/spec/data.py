@@ -11,6 +11,18 @@ from reid.spec.base import Section, key
 _Deviation = Annotated[float, Field(gt=0)]
 
 
+class ColorAugmentationSpec(Section):
+    """Colour jitter of training images; the keys are those of TAO's ml_recog."""
+
+    enabled: bool = key(False, "Jitter the colours of training images, each image by its own draw.", ours=True)
+    brightness: float = key(0.5, "Brightness factor between 1 - this and 1 + this.", ge=0, le=2, ours=True)
+    contrast: float = key(0.3, "Contrast factor between 1 - this and 1 + this.", ge=0, le=2, ours=True)
+    saturation: float = key(0.1, "Saturation factor between 1 - this and 1 + this.", ge=0, le=2, ours=True)
+    hue: float = key(
+        0.1, "Hue shift between minus this and this, in turns of the colour circle.", ge=0, le=0.5, ours=True
+    )
+
+
 class DatasetSpec(Section):
     """Sources, batches and training augmentation."""
 
@@ -44,6 +56,7 @@ class DatasetSpec(Section):
     num_instances: int = key(
         4, "Images of each identity in a batch (K); must divide batch_size.", ge=2, tao_bounds=(4, None), popular=True
     )
+    color_augmentation: ColorAugmentationSpec = ColorAugmentationSpec()
     cache_dir: str = key("", "Folder of fetched archives and packed images; empty: the user's cache folder.", ours=True)
     on_bad_image: Literal["skip", "error"] = key(
         "skip", "What an unreadable image does: skip counts and names it, error stops.", ours=True
