@@ -58,7 +58,7 @@ def train_as_command(spec: ReIdentificationSpec) -> ActionResult:
         file = Path(folder) / "experiment.yaml"
         file.write_text(dump_spec(spec), encoding="utf-8")
         command = [sys.executable, "-m", "reid.cli", "train", "-e", str(file), "--json"]
-        process = subprocess.Popen(  # noqa: S603 - our own command, no shell
+        process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
         )
         try:

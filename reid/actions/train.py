@@ -78,6 +78,7 @@ def train(spec: ReIdentificationSpec) -> ActionResult:
         pl.seed_everything(seed, workers=True, verbose=False)
         network = _network(spec, train_set, resumed=resume_from is not None)
         module = _module(spec, network, setting)
+        run.tracker.set_tags({f"fingerprint.{found.name}": found.fingerprint for found in subsets.report.subsets})
         epochs = EpochLog(run, max_epochs=spec.train.num_epochs, resumed=resume_from is not None)
         run.status.write("STARTED", "Starting Training Loop.")
         fit(

@@ -113,7 +113,7 @@ def _figure(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:.4f}"
+        return f"{value:.4f}" if 0.001 <= abs(value) < 10 or value == 0 else f"{value:.4g}"
     if isinstance(value, list):
         first = ", ".join(str(item) for item in value[:3])
         return f"{first} ... ({len(value):,} in all)" if len(value) > 3 else first or "none"
