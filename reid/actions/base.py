@@ -6,14 +6,14 @@ import datetime
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from reid.distributed import is_main_process
-from reid.errors import ReidError
+from reid.errors import ReidError, StorageError
 from reid.files import write_json, write_text
 from reid.spec.load import dump_spec
 from reid.spec.re_identification import ReIdentificationSpec
@@ -69,7 +69,8 @@ def action_run(action: str, spec: ReIdentificationSpec) -> Iterator[ActionRun]:
             status.write("SUCCESS", f"{action.capitalize()} finished successfully.", seconds=round(seconds, 3))
             tracker.log_artifact(folder / "status.json")
     except BaseException as error:
-        status.write("FAILURE", _reason(error), error=type(error).__name__)
+        with suppress(StorageError):  # on a full disk the error itself is what the user must see
+            status.write("FAILURE", _reason(error), error=type(error).__name__)
         raise
     log.info("%s finished in %.1f s: %s", action, seconds, folder)
 

@@ -19,7 +19,7 @@ from reid.files import sha256_of, write_json, write_text
 from reid.model.checkpoint import Checkpoint
 from reid.report.plots import plot_cmc, plot_matches
 from reid.retrieval.embeddings import Embeddings
-from reid.retrieval.metrics import RetrievalMetrics, measure
+from reid.retrieval.metrics import Float64Array, RetrievalMetrics, measure
 from reid.retrieval.ranking import Ranking
 from reid.spec.re_identification import ReIdentificationSpec
 
@@ -42,7 +42,7 @@ def evaluate(spec: ReIdentificationSpec) -> ActionResult:
             checkpoint.build_network().to(device), batch_size=batch_size_of(spec, "evaluate"), device=device
         )
         ranking = rank_by(spec, query, gallery, device=device)
-        metrics = measure(ranking, max_rank=spec.re_ranking.max_rank)
+        metrics = measure(ranking, max_rank=max(spec.re_ranking.max_rank, 10))  # rank-10 is a figure in any case
         figures = metrics.figures()
         protocol = _protocol(spec, ranking, checkpoint)
         files = _write(spec, run, ranking, metrics, query, gallery, subsets, checkpoint, protocol)
@@ -99,9 +99,10 @@ def _write(
             "checkpoint_sha256": sha256_of(checkpoint.path),
         },
     )
-    write_text(files["cmc"], _cmc_csv(metrics))
+    curve = metrics.cmc[: spec.re_ranking.max_rank]
+    write_text(files["cmc"], _cmc_csv(curve))
     line = f"{ranking.distance}, same camera left out"
-    plot_cmc(metrics.cmc, files["cmc_curve"], mean_ap=metrics.mean_ap, protocol=line)
+    plot_cmc(curve, files["cmc_curve"], mean_ap=metrics.mean_ap, protocol=line)
     plot_matches(
         ranking,
         query.paths,
@@ -117,11 +118,11 @@ def _write(
     return files
 
 
-def _cmc_csv(metrics: RetrievalMetrics) -> str:
+def _cmc_csv(curve: Float64Array) -> str:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
     writer.writerow(["rank", "matching_rate"])
-    writer.writerows(enumerate(metrics.cmc.tolist(), start=1))
+    writer.writerows(enumerate(curve.tolist(), start=1))
     return buffer.getvalue()
 
 

@@ -85,9 +85,21 @@ class TrainingData(pl.LightningDataModule):
         )
         if self.trainer is not None:
             sampler.set_epoch(self.trainer.current_epoch)
-        return DataLoader(
-            self._dataset, batch_sampler=sampler, collate_fn=_as_it_is, num_workers=0, pin_memory=self._pin_memory
-        )
+        return _ResumableLoader(self._dataset, sampler, pin_memory=self._pin_memory)
+
+
+class _ResumableLoader(DataLoader[Batch]):
+    """A loader whose place inside the epoch Lightning stores in each checkpoint and gives back on resume."""
+
+    def __init__(self, dataset: Dataset[Batch], sampler: PKSampler, *, pin_memory: bool) -> None:
+        super().__init__(dataset, batch_sampler=sampler, collate_fn=_as_it_is, num_workers=0, pin_memory=pin_memory)
+        self._place = sampler
+
+    def state_dict(self) -> dict[str, int]:
+        return self._place.state_dict()
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self._place.load_state_dict(state)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -20,6 +20,7 @@ class PKSampler(Sampler[list[int]]):
     it has fewer than K). Batches take P identities with groups left, chosen uniformly, until fewer than P are left.
     The draw depends on (seed, epoch) alone, so an epoch can be drawn again after a resume, and epochs differ.
     With several ranks the batch is drawn once and split: each rank takes P / ranks whole identities of it.
+    `state_dict` tells how many batches of the epoch were given, so that a checkpoint can be taken inside an epoch.
 
     Args:
         pids: identity of each training image, [N].
@@ -64,15 +65,18 @@ class PKSampler(Sampler[list[int]]):
         self._seed, self._epoch = seed, 0
         self._rank, self._num_ranks = rank, num_ranks
         self._length = len(self._draw())
+        self._given = self._skip = 0
 
     def __len__(self) -> int:
         """Batches of the current epoch; identities of unequal size make it vary a little from epoch to epoch."""
         return self._length
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Batches of the current epoch, this rank's share of each."""
+        """Batches of the current epoch, this rank's share of each; those given before a resume are left out."""
         share = self._identities // self._num_ranks * self._num_instances
-        for batch in self._draw():
+        self._given, self._skip = self._skip, 0
+        for batch in self._draw()[self._given :]:
+            self._given += 1
             yield batch[self._rank * share : (self._rank + 1) * share].tolist()
 
     def set_epoch(self, epoch: int) -> None:
@@ -80,6 +84,14 @@ class PKSampler(Sampler[list[int]]):
         if epoch != self._epoch:
             self._epoch = epoch
             self._length = len(self._draw())
+
+    def state_dict(self) -> dict[str, int]:
+        """How many batches of the current epoch were given; 0 once all were."""
+        return {"given": self._given % self._length}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """The next pass leaves out the batches that were given before."""
+        self._skip = state["given"]
 
     def _draw(self) -> list[IntArray]:
         random = np.random.default_rng([self._seed % 2**32, self._epoch])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.callbacks import Checkpoint as CheckpointCallback
 
+from reid.errors import ReidError
 from reid.files import replace_link
 from reid.model.module import ReidModule
 from reid.model.selection import BEST, LATEST, checkpoint_name
@@ -38,6 +40,24 @@ class EpochRecord:
     learning_rate: float
     training: dict[str, float]
     validation: dict[str, float] | None
+
+
+class Divergence(Callback):
+    """Stops a run whose loss is no longer a number, before it is validated or another checkpoint is written."""
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Looks at the mean loss of the epoch.
+
+        Raises:
+            ReidError: it is not a finite number.
+        """
+        loss = float(trainer.callback_metrics["train_loss"])
+        if not math.isfinite(loss):
+            raise ReidError(
+                f"the training loss of epoch {trainer.current_epoch} is {loss}",
+                "a network does not recover from that, so nothing further is written; earlier checkpoints are good",
+                "lower train.optim.base_lr, set train.grad_clip=1.0, or use train.precision=fp32",
+            )
 
 
 class Validation(Callback):
@@ -79,32 +99,32 @@ class Checkpoints(CheckpointCallback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves by step when the unit is steps."""
-        if self._unit == "step" and trainer.global_step % self._interval == 0:
+        """Saves by step when the unit is steps; the last step of an epoch waits for the epoch's validation."""
+        if self._unit == "step" and not trainer.is_last_batch and trainer.global_step % self._interval == 0:
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Saves by epoch, always after the last one, and whenever a validation was the best so far."""
+        """Saves at the interval, always after the last epoch, and whenever a validation was the best so far."""
         assert isinstance(pl_module, ReidModule)
         epoch = trainer.current_epoch + 1
         metrics = pl_module.validation_metrics
         score = (metrics["cmc_rank_1"], metrics["mAP"]) if metrics else None
         improved = score is not None and (self._best is None or score > self._best)
-        if improved:
+        if improved:  # first, so that no other file ever knows of a best checkpoint that was not written
             self._best = score
-        if (self._unit == "epoch" and epoch % self._interval == 0) or epoch == trainer.max_epochs:
-            self._save(trainer)
-        if improved:
             trainer.save_checkpoint(self._folder / BEST)
+        done = epoch if self._unit == "epoch" else trainer.global_step
+        if done % self._interval == 0 or epoch == trainer.max_epochs:
+            self._save(trainer)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values: the best score so far."""
         return {"best": list(self._best) if self._best else None}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the best score along on resume."""
+        """Takes the best score along on resume, unless its checkpoint stayed behind in another folder."""
         best = state_dict["best"]
-        self._best = (best[0], best[1]) if best else None
+        self._best = (best[0], best[1]) if best and (self._folder / BEST).is_file() else None
 
     def _save(self, trainer: pl.Trainer) -> None:
         if trainer.global_step == self._last_saved_step:
@@ -129,6 +149,10 @@ class Records(Callback):
         self._images = 0
         self._learning_rate = 0.0
         self._metrics_before: dict[str, float] | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the clock of an epoch that goes on after a resume: Lightning does not start such an epoch again."""
+        self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock."""

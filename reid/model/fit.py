@@ -16,7 +16,7 @@ from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 
 from reid.data.module import TrainingData
 from reid.devices import Precision
-from reid.model.callbacks import Checkpoints, EpochRecord, Records, Validation
+from reid.model.callbacks import Checkpoints, Divergence, EpochRecord, Records, Validation
 from reid.model.checkpoint import AtomicCheckpointIO
 from reid.model.module import ReidModule
 
@@ -83,7 +83,9 @@ def fit(
         resume_from: checkpoint to go on from.
         receive: called with each epoch's record, in the main process.
     """
-    callbacks: list[Callback] = [Validation(validate, interval=validation_interval)] if validate else []
+    callbacks: list[Callback] = [Divergence()]
+    if validate:
+        callbacks.append(Validation(validate, interval=validation_interval))
     callbacks += [Records(receive), Checkpoints(folder, interval=checkpoint_interval, unit=checkpoint_unit)]
     interactive = sys.stderr.isatty()
     if interactive:
@@ -107,6 +109,7 @@ def fit(
         enable_progress_bar=interactive,
         enable_model_summary=False,
         use_distributed_sampler=False,
+        reload_dataloaders_every_n_epochs=1,  # epochs differ in length, and Lightning counts batches once a loader
         num_sanity_val_steps=0,
         default_root_dir=folder,
     )

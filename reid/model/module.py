@@ -13,7 +13,6 @@ from torch.optim.lr_scheduler import LambdaLR
 from reid.data.augment import Augmentation
 from reid.data.module import Batch
 from reid.distributed import rank_and_count
-from reid.errors import ReidError
 from reid.model.losses import LossParts, ReidCriterion
 from reid.model.network import ReidNetwork
 from reid.model.optim import Schedule, build_optimizer
@@ -58,31 +57,25 @@ class ReidModule(pl.LightningModule):
         self._checkpoint_block = checkpoint_block
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of one batch.
-
-        Raises:
-            ReidError: it is not a finite number.
-        """
+        """The loss of one batch."""
         images, labels = batch
         output = self.network.training_output(self._augmentation(images, self._generator(batch_idx)))
         losses: LossParts = self.criterion(output, labels)
         loss = losses.total
         accuracy = (output.logits.detach().argmax(dim=1) == labels).float().mean()
-        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True, batch_size=len(labels))
-        self.log("train_acc", accuracy, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(labels))
-        for name, value in losses.parts.items():
-            self.log(f"train_loss_{name}", value, on_step=False, on_epoch=True, batch_size=len(labels))
-        return loss
-
-    def on_train_epoch_end(self) -> None:
-        """Stops a run whose loss is no longer a number, before another checkpoint is written."""
-        loss = float(self.trainer.callback_metrics["train_loss"])
-        if not np.isfinite(loss):
-            raise ReidError(
-                f"the training loss of epoch {self.current_epoch} is {loss}",
-                "a network does not recover from that, so nothing further is written; earlier checkpoints are good",
-                "lower train.optim.base_lr, set train.grad_clip=1.0, or use train.precision=fp32",
+        measured = {"train_loss": loss.detach(), "train_acc": accuracy}
+        measured |= {f"train_loss_{name}": value for name, value in losses.parts.items()}
+        for name, value in measured.items():  # means over the epoch and over all processes
+            self.log(
+                name,
+                value,
+                on_step=False,
+                on_epoch=True,
+                sync_dist=True,
+                prog_bar=name in ("train_loss", "train_acc"),
+                batch_size=len(labels),
             )
+        return loss
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule; each group keeps its own base rate."""
