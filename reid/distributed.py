@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from torch import nn
 
 T = TypeVar("T")
 
@@ -21,6 +24,13 @@ def rank_and_count() -> tuple[int, int]:
     if (group := _group()) is not None:
         return group.get_rank(), group.get_world_size()
     return 0, 1
+
+
+def share_buffers(module: nn.Module) -> None:
+    """Gives every process the main process's buffers: without SyncBatchNorm, running statistics differ between them."""
+    if (group := _group()) is not None:
+        for buffer in module.buffers():
+            group.broadcast(buffer, src=0)
 
 
 def gather(value: T) -> list[T]:

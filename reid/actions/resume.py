@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from reid.actions.settings import network_settings_of
 from reid.errors import CheckpointError, SpecError
 from reid.model.checkpoint import Checkpoint, load_checkpoint
 from reid.model.selection import BEST, LATEST, latest_checkpoint, list_checkpoints
@@ -37,7 +38,11 @@ _OUTCOME = {
 keep the checkpoint of the eighth. `restart_if_changed` counts them as changes, so that results follow from the spec."""
 
 
-def starting_point(spec: ReIdentificationSpec, folder: Path, *, fingerprint: str) -> Path | None:
+_SHAPE = ("backbone", "num_classes", "feat_dim", "reduce_feat_dim", "neck", "gem_pooling")
+"""What decides which tensors a network has."""
+
+
+def starting_point(spec: ReIdentificationSpec, folder: Path, *, fingerprint: str, num_classes: int) -> Path | None:
     """The checkpoint to go on from, or None for a fresh start.
 
     `train.resume_training_checkpoint_path` wins and may be of other settings (that is the user's word). Else a latest
@@ -49,6 +54,7 @@ def starting_point(spec: ReIdentificationSpec, folder: Path, *, fingerprint: str
         spec: of this training.
         folder: its results folder; a restart removes the checkpoints in it.
         fingerprint: of the training images.
+        num_classes: identities in them.
 
     Raises:
         SpecError: the folder holds a training with other settings.
@@ -56,7 +62,7 @@ def starting_point(spec: ReIdentificationSpec, folder: Path, *, fingerprint: str
     """
     named = spec.train.resume_training_checkpoint_path
     if named:
-        _require_same_network(spec, load_checkpoint(Path(named)))
+        _require_same_network(spec, load_checkpoint(Path(named)), num_classes=num_classes)
         return Path(named).resolve()
     if not list_checkpoints(folder):
         return None
@@ -115,11 +121,18 @@ def _flat(section: dict[str, Any], without: set[str], prefix: str = "") -> dict[
     return flat
 
 
-def _require_same_network(spec: ReIdentificationSpec, checkpoint: Checkpoint) -> None:
-    if checkpoint.network.backbone != spec.model.backbone or checkpoint.network.feat_dim != spec.model.feat_dim:
+def _require_same_network(spec: ReIdentificationSpec, checkpoint: Checkpoint, *, num_classes: int) -> None:
+    wanted = network_settings_of(spec, num_classes=num_classes).to_dict()
+    there = checkpoint.network.to_dict()
+    differing = [
+        f"{key} is {there[key]} in the checkpoint and {wanted[key]} here" for key in _SHAPE if wanted[key] != there[key]
+    ]
+    before, now = checkpoint.spec["train"]["optim"]["name"], spec.train.optim.name
+    if before != now:
+        differing.append(f"the optimiser was {before} and is {now}")
+    if differing:
         raise CheckpointError(
-            f"{checkpoint.path} is of {checkpoint.network.backbone} with feat_dim {checkpoint.network.feat_dim}, "
-            f"the spec of {spec.model.backbone} with feat_dim {spec.model.feat_dim}",
-            "its weights and optimiser state do not fit another network",
-            "resume with the spec it was trained with, or give it as model.pretrained_model_path",
+            f"{checkpoint.path} is of another training: {'; '.join(differing)}",
+            "its weights and optimiser state do not fit",
+            "resume with the spec and images it was trained with, or give it as model.pretrained_model_path",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from reid.actions.subsets import Subsets, open_subsets
 from reid.data.checks import require_evaluable, require_trainable
 from reid.data.module import TrainingData
 from reid.data.records import Subset
+from reid.distributed import is_main_process
 from reid.model.checkpoint import FORMAT
 from reid.model.fit import Hardware, fit
 from reid.model.module import ReidModule
@@ -69,9 +71,11 @@ def train(spec: ReIdentificationSpec) -> ActionResult:
         hardware = hardware_of(spec)
         subsets = open_subsets(spec, _locations(spec))
         _require_usable(spec, subsets)
-        seed = spec.train.seed if spec.train.seed >= 0 else secrets.randbelow(2**31)
+        seed = spec.train.seed if spec.train.seed >= 0 else _any_seed()
         train_set = subsets["train"]
-        resume_from = starting_point(spec, run.folder, fingerprint=subsets.report["train"].fingerprint)
+        resume_from = starting_point(
+            spec, run.folder, fingerprint=subsets.report["train"].fingerprint, num_classes=len(train_set.pids)
+        )
         setting = _Setting(subsets, hardware, seed, resume_from)
         if resume_from:
             run.status.write("STARTED", f"Resuming training from checkpoint: {resume_from}")
@@ -97,6 +101,12 @@ def train(spec: ReIdentificationSpec) -> ActionResult:
         )
         run.status.write("RUNNING", "Training loop complete.")
         return _result(run, epochs)
+
+
+def _any_seed() -> int:
+    """Drawn by the main process; the others of this machine are its children and find it in their environment."""
+    drawn = None if is_main_process() else os.environ.get("PL_GLOBAL_SEED")
+    return secrets.randbelow(2**31) if drawn is None else int(drawn)
 
 
 def _locations(spec: ReIdentificationSpec) -> dict[str, tuple[str, str]]:

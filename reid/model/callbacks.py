@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.callbacks import Checkpoint as CheckpointCallback
 
+from reid.distributed import share_buffers
 from reid.errors import ReidError
 from reid.files import replace_link
 from reid.model.module import ReidModule
@@ -77,6 +78,7 @@ class Validation(Callback):
         assert isinstance(pl_module, ReidModule)
         epoch = trainer.current_epoch + 1
         if epoch % self._interval == 0 or epoch == trainer.max_epochs:
+            share_buffers(pl_module)  # what is measured is what the main process saves
             pl_module.validation_metrics = self._measure(pl_module)
 
 
