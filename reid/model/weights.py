@@ -1,7 +1,9 @@
 """Initial weights of a backbone: from timm's hub, or from a file that some other program wrote.
 
-Names are compared after the prefixes that programs put before the backbone's own names are taken off. What did not
-match is reported, and under half of the backbone is an error: no training starts from random weights by accident.
+Names are compared after the prefixes that programs put before the backbone's own names are taken off. A file of which
+no name is known, but whose tensors have the backbone's shapes in the backbone's order, is taken by order (the same
+network under another program's names). What did not match is reported, and under half of the backbone is an error: no
+training starts from random weights by accident.
 """
 
 from __future__ import annotations
@@ -90,7 +92,11 @@ def load_imagenet(backbone: nn.Module, name: str) -> WeightReport:
 
 
 def _fill(backbone: nn.Module, weights: dict[str, Tensor], source: str) -> WeightReport:
-    own = {name: tensor for name, tensor in backbone.state_dict().items() if tensor.ndim > 0}
+    state = backbone.state_dict()
+    if not weights.keys() & state.keys() and (renamed := _by_order(weights, state)):
+        log.info("the names in %s are another program's; its tensors fit the backbone one by one, in order", source)
+        weights = renamed
+    own, weights = _without_counters(state), _without_counters(weights)
     common = {name for name in own if name in weights}
     taken = {name: weights[name] for name in common if weights[name].shape == own[name].shape}
     report = WeightReport(
@@ -113,6 +119,22 @@ def _fill(backbone: nn.Module, weights: dict[str, Tensor], source: str) -> Weigh
     backbone.load_state_dict(taken, strict=False)
     log.info("%s", report)
     return report
+
+
+def _by_order(weights: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The file's tensors under the backbone's names when all shapes agree in order; {} when not.
+
+    After the backbone's tensors the file may have its classifier: a weight and a bias.
+    """
+    tensors, rest = list(weights.values())[: len(state)], len(weights) - len(state)
+    if not 0 <= rest <= 2 or [t.shape for t in tensors] != [t.shape for t in state.values()]:
+        return {}
+    return dict(zip(state, tensors, strict=True))
+
+
+def _without_counters(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without the batch counters of batch norms: they are no weights, and files of older programs lack them."""
+    return {name: tensor for name, tensor in weights.items() if not name.endswith("num_batches_tracked")}
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
