@@ -22,21 +22,21 @@ NAME = "{spec}"
 def dataset(spec: str = "params.yaml", overrides: tuple[str, ...] = ()) -> dict[str, Any]:
     """Fetches, extracts and checks the data."""
     show_library_logs()
-    return dataset_task(spec_for("dataset", spec, overrides, quiet=False)).to_dict()
+    return dataset_task(spec_for("dataset", spec, overrides)).to_dict()
 
 
 @flow(name="train", flow_run_name=NAME)
 def train(spec: str = "params.yaml", overrides: tuple[str, ...] = ()) -> dict[str, Any]:
     """Trains; goes on from its own results folder."""
     show_library_logs()
-    return train_task(spec_for("train", spec, overrides, quiet=False)).to_dict()
+    return train_task(spec_for("train", spec, overrides)).to_dict()
 
 
 @flow(name="select", flow_run_name=NAME)
 def select(spec: str = "params.yaml", overrides: tuple[str, ...] = (), run: str = "") -> dict[str, Any]:
     """Selects a checkpoint; `run` is the training's MLflow run id or results folder, empty for the spec's own."""
     show_library_logs()
-    return select_task(spec_for("select", spec, _with("select.run", run, overrides), quiet=False)).to_dict()
+    return select_task(spec_for("select", spec, _with("select.run", run, overrides))).to_dict()
 
 
 @flow(name="evaluate", flow_run_name=NAME)
@@ -44,7 +44,7 @@ def evaluate(spec: str = "params.yaml", overrides: tuple[str, ...] = (), parent_
     """Evaluates the checkpoint of `parent_run`, an MLflow run id or results folder; empty for the spec's own."""
     show_library_logs()
     given = _with("evaluate.parent_run", parent_run, overrides)
-    return evaluate_task(spec_for("evaluate", spec, given, quiet=False)).to_dict()
+    return evaluate_task(spec_for("evaluate", spec, given)).to_dict()
 
 
 @flow(name="inference", flow_run_name=NAME)
@@ -52,7 +52,7 @@ def inference(spec: str = "params.yaml", overrides: tuple[str, ...] = (), parent
     """Embeds images with the checkpoint of `parent_run`, an MLflow run id or results folder; empty: the spec's own."""
     show_library_logs()
     given = _with("inference.parent_run", parent_run, overrides)
-    return inference_task(spec_for("inference", spec, given, quiet=False)).to_dict()
+    return inference_task(spec_for("inference", spec, given)).to_dict()
 
 
 @flow(name="export", flow_run_name=NAME)
@@ -60,21 +60,21 @@ def export(spec: str = "params.yaml", overrides: tuple[str, ...] = (), parent_ru
     """Exports the checkpoint of `parent_run`, an MLflow run id or results folder; empty for the spec's own."""
     show_library_logs()
     given = _with("export.parent_run", parent_run, overrides)
-    return export_task(spec_for("export", spec, given, quiet=False)).to_dict()
+    return export_task(spec_for("export", spec, given)).to_dict()
 
 
 @flow(name="register", flow_run_name=NAME)
 def register(spec: str = "params.yaml", overrides: tuple[str, ...] = ()) -> dict[str, Any]:
     """Registers the export as the challenger."""
     show_library_logs()
-    return register_task(spec_for("register", spec, overrides, quiet=False)).to_dict()
+    return register_task(spec_for("register", spec, overrides)).to_dict()
 
 
 @flow(name="promote", flow_run_name=NAME)
 def promote(spec: str = "params.yaml", overrides: tuple[str, ...] = ()) -> dict[str, Any]:
     """Makes the challenger champion when it is better; fails with the reason when it is not."""
     show_library_logs()
-    return promote_task(spec_for("promote", spec, overrides, quiet=False)).to_dict()
+    return promote_task(spec_for("promote", spec, overrides)).to_dict()
 
 
 def _with(key: str, value: str, overrides: tuple[str, ...]) -> list[str]:

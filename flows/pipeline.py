@@ -7,10 +7,10 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from flows.graph import record_in_dvc
-from flows.support import show_library_logs, spec_for
+from flows.support import show_library_logs
 from reid.actions.base import tracking_of
 from reid.actions.result import ActionResult
-from reid.spec.load import dump_spec
+from reid.spec.load import dump_spec, load_spec, log_report
 from reid.tracking import pipeline_run
 from tasks.artifacts import metrics_table, pictures
 from tasks.dataset import dataset_task
@@ -21,8 +21,8 @@ from tasks.register import register_task
 from tasks.select import select_task
 from tasks.train import train_task
 
-RESTART = "train.if_exists=restart_if_changed"
-"""A changed spec replaces the training, as `dvc repro` would; a run that died goes on where it was."""
+IF_EXISTS = "train.if_exists"
+"""Where the spec does not say: a changed spec replaces the training, as `dvc repro` would; a run that died goes on."""
 
 
 @flow(name="pipeline", flow_run_name="pipeline of {spec}")
@@ -38,19 +38,23 @@ def pipeline(spec: str = "params.yaml", overrides: tuple[str, ...] = ()) -> dict
         `dvc` ("committed", or why not).
     """
     show_library_logs()
-    whole = spec_for("", spec, overrides, quiet=False)
+    loaded = load_spec("", spec, overrides)
+    log_report(loaded.report)
+    whole = loaded.spec
     with pipeline_run(tracking_of(whole), name="pipeline", resolved_spec=yaml.safe_load(dump_spec(whole))) as parent:
-        given = [RESTART, *overrides, *([f"mlflow.parent_run={parent.id}"] if parent.id else [])]
+        given = [*overrides, *([f"mlflow.parent_run={parent.id}"] if parent.id else [])]
+        if IF_EXISTS not in loaded.report.normalised:
+            given.append(f"{IF_EXISTS}=restart_if_changed")
         results = [
-            dataset_task(spec_for("dataset", spec, given)),
-            train_task(spec_for("train", spec, given)),
-            select_task(spec_for("select", spec, given)),
-            evaluate_task(spec_for("evaluate", spec, given)),
-            inference_task(spec_for("inference", spec, given)),
-            export_task(spec_for("export", spec, given)),
+            dataset_task(load_spec("dataset", spec, given).spec),
+            train_task(load_spec("train", spec, given).spec),
+            select_task(load_spec("select", spec, given).spec),
+            evaluate_task(load_spec("evaluate", spec, given).spec),
+            inference_task(load_spec("inference", spec, given).spec),
+            export_task(load_spec("export", spec, given).spec),
         ]
         if whole.mlflow.enable:
-            results.append(register_task(spec_for("register", spec, given)))
+            results.append(register_task(load_spec("register", spec, given).spec))
     summary = _summary(whole.results_dir, results, parent.id, record_in_dvc(spec, overrides))
     _publish(summary, results)
     return summary

@@ -1,4 +1,4 @@
-"""What every flow does around its tasks: show the library's log lines, and load the spec."""
+"""What the flows do around their tasks: show the library's log lines, and load the spec."""
 
 import logging
 from collections.abc import Sequence
@@ -12,13 +12,12 @@ def show_library_logs() -> None:
     logging.getLogger("reid").setLevel(logging.INFO)
 
 
-def spec_for(action: str, file: str, overrides: Sequence[str], *, quiet: bool = True) -> ReIdentificationSpec:
-    """The spec of an action; `quiet` leaves out the report, which a pipeline wants once and not for each step.
+def spec_for(action: str, file: str, overrides: Sequence[str]) -> ReIdentificationSpec:
+    """The spec of an action that runs alone; what was renamed or has no effect goes to the log.
 
     Raises:
         SpecError: the file or an override is wrong.
     """
-    loaded = load_spec(action, file or None, overrides)
-    if not quiet:
-        log_report(loaded.report)
+    loaded = load_spec(action, file, overrides)
+    log_report(loaded.report)
     return loaded.spec

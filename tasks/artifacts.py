@@ -12,8 +12,11 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from reid.actions.result import ActionResult
 
-MAX_WIDTH = 1100
+MAX_WIDTH = 1000
 """Pixels; larger pictures are shown reduced, the files keep their size."""
+
+JPEG_QUALITY = 85
+"""Prefect's server drops the event of an artifact above 1.5 MB, and photographs as PNG come near that."""
 
 
 def publish(result: ActionResult) -> None:
@@ -50,13 +53,15 @@ def pictures(results: Iterable[ActionResult]) -> str:
 
 
 def data_uri(path: Path) -> str:
-    """A PNG as `data:image/png;base64,...`, at most `MAX_WIDTH` wide."""
-    buffer = io.BytesIO()
+    """A picture as `data:image/...;base64,...`, at most `MAX_WIDTH` wide, as PNG or JPEG, whichever is smaller."""
     with Image.open(path) as image:
         shown = image.convert("RGB")
     shown.thumbnail((MAX_WIDTH, shown.height))
-    shown.save(buffer, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    png, jpeg = io.BytesIO(), io.BytesIO()
+    shown.save(png, "PNG", optimize=True)
+    shown.save(jpeg, "JPEG", quality=JPEG_QUALITY)
+    kind, smaller = min(("png", png), ("jpeg", jpeg), key=lambda pair: pair[1].tell())
+    return f"data:image/{kind};base64,{base64.b64encode(smaller.getvalue()).decode()}"
 
 
 def _files(result: ActionResult) -> str:

@@ -31,7 +31,13 @@ STOP_S = 20
 """How long a training that is told to stop may take to leave."""
 
 
-@task(name="train", tags=[GPU_TAG], timeout_seconds=14 * 24 * HOUR_S, **POLICY)
+@task(
+    name="train",
+    task_run_name="train {spec.model.backbone} for {spec.train.num_epochs} epochs",
+    tags=[GPU_TAG],
+    timeout_seconds=14 * 24 * HOUR_S,
+    **POLICY,
+)
 def train_task(spec: ReIdentificationSpec) -> ActionResult:
     """Runs the action; see `reid.actions.train` for what it writes and raises."""
     result = train_as_command(spec) if uses_processes(spec) else train(spec)
