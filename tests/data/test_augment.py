@@ -1,0 +1,166 @@
+"""Batched augmentation against one image at a time, with plain loops and the same draws."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import pytest
+import torch
+from torch import Tensor
+
+from reid.data.augment import Augmentation, erase, flip_and_crop, to_network_input
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def pictures(batch: int = 6, height: int = 12, width: int = 8) -> Tensor:
+    return torch.randint(1, 256, (batch, height, width, 3), generator=generator(99), dtype=torch.uint8)
+
+
+def augmentation(**changes: object) -> Augmentation:
+    settings = {"flip_prob": 0.5, "padding": 3, "erase_prob": 0.5, "erase_mode": "mean", "mean": MEAN, "std": STD}
+    return Augmentation(**{**settings, **changes})  # type: ignore[arg-type]
+
+
+def test_flip_pad_and_crop_equal_a_loop_over_pixels() -> None:
+    images, padding = pictures(), 3
+    batch, height, width, _ = images.shape
+    draws = generator(5)
+    flip = torch.rand(batch, generator=draws) < 0.5
+    top, left = torch.randint(-padding, padding + 1, (2, batch), generator=draws)
+
+    result = flip_and_crop(images, flip_prob=0.5, padding=padding, generator=generator(5))
+
+    assert 0 < int(flip.sum()) < batch
+    for b in range(batch):
+        image = images[b].flip(1) if flip[b] else images[b]
+        padded = torch.zeros(height + 2 * padding, width + 2 * padding, 3, dtype=torch.uint8)
+        padded[padding : padding + height, padding : padding + width] = image
+        y, x = int(top[b]) + padding, int(left[b]) + padding
+        assert torch.equal(result[b], padded[y : y + height, x : x + width])
+
+
+def test_without_padding_and_flips_images_stay_as_they_are() -> None:
+    images = pictures()
+
+    assert torch.equal(flip_and_crop(images, flip_prob=0.0, padding=0, generator=generator()), images)
+    assert torch.equal(flip_and_crop(images, flip_prob=1.0, padding=0, generator=generator()), images.flip(2))
+
+
+def test_half_of_the_images_are_mirrored_at_probability_one_half() -> None:
+    images = pictures(2000, 2, 3)
+
+    result = flip_and_crop(images, flip_prob=0.5, padding=0, generator=generator())
+
+    mirrored = sum(torch.equal(a, b.flip(1)) for a, b in zip(result, images, strict=True))
+    assert 900 < mirrored < 1100  # 4.5 standard deviations
+
+
+def test_normalisation_is_the_value_over_255_minus_mean_over_std() -> None:
+    image = torch.tensor([[[[0, 128, 255]]]], dtype=torch.uint8)
+
+    result = to_network_input(image, mean=MEAN, std=STD)
+
+    expected = [(value / 255 - m) / s for value, m, s in zip((0, 128, 255), MEAN, STD, strict=True)]
+    assert result.shape == (1, 3, 1, 1)
+    assert result.flatten().tolist() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["mean", "pixel"])
+def test_what_is_erased_is_one_rectangle_of_allowed_area_and_aspect(mode: Literal["mean", "pixel"]) -> None:
+    height, width = 64, 32
+    pixels = torch.full((300, 3, height, width), 9.0)
+
+    result = erase(pixels, prob=1.0, mode=mode, fill=MEAN, generator=generator(1))
+
+    largest = 0.4 if mode == "mean" else 1 / 3
+    for image in result:
+        changed = (image != 9.0).all(dim=0)
+        rows, columns = changed.any(dim=1).nonzero().flatten(), changed.any(dim=0).nonzero().flatten()
+        h, w = len(rows), len(columns)
+        assert changed.sum() == h * w  # filled
+        assert (rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1) == (h, w)  # in one piece
+        # h and w were rounded: half a pixel each way
+        assert (h - 0.5) * (w - 0.5) <= largest * height * width
+        assert (h + 0.5) * (w + 0.5) >= 0.02 * height * width
+        assert (h + 0.5) / (w - 0.5) >= 0.3
+        assert (h - 0.5) / (w + 0.5) <= 1 / 0.3
+
+
+def test_the_erased_rectangle_equals_a_loop_with_the_same_draws() -> None:
+    height, width, batch = 40, 20, 30
+    pixels = torch.zeros(batch, 3, height, width)
+    draws = generator(2)
+    chosen = torch.rand(batch, generator=draws) < 0.5
+    u = torch.rand(4, batch, 20, generator=draws).tolist()
+
+    result = erase(pixels, prob=0.5, mode="mean", fill=(1.0, 2.0, 3.0), generator=generator(2))
+
+    for b in range(batch):
+        expected = torch.zeros(3, height, width)
+        for i in range(20):
+            area = (0.02 + u[0][b][i] * 0.38) * height * width
+            aspect = 0.3 + u[1][b][i] * (1 / 0.3 - 0.3)
+            h, w = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if 0 < h < height and 0 < w < width:
+                top, left = int(u[2][b][i] * (height - h + 1)), int(u[3][b][i] * (width - w + 1))
+                if chosen[b]:
+                    expected[:, top : top + h, left : left + w] = torch.tensor([1.0, 2.0, 3.0])[:, None, None]
+                break
+        assert torch.equal(result[b], expected), b
+
+
+def test_mode_pixel_fills_with_standard_normal_noise() -> None:
+    pixels = torch.full((400, 3, 32, 16), 99.0)
+
+    noise = erase(pixels, prob=1.0, mode="pixel", fill=MEAN, generator=generator())
+    noise = noise[noise != 99.0]
+
+    assert abs(float(noise.mean())) < 0.02
+    assert abs(float(noise.std()) - 1) < 0.02
+
+
+def test_no_image_is_erased_at_probability_0() -> None:
+    pixels = torch.rand(4, 3, 16, 8)
+
+    assert torch.equal(erase(pixels, prob=0.0, mode="mean", fill=MEAN, generator=generator()), pixels)
+
+
+def test_a_seed_fixes_the_whole_augmentation_and_another_changes_it() -> None:
+    images = pictures()
+
+    first, again = (augmentation()(images, generator(4)) for _ in range(2))
+
+    assert torch.equal(first, again)
+    assert not torch.equal(first, augmentation()(images, generator(5)))
+
+
+def test_the_draw_does_not_depend_on_how_the_batch_lies_in_memory() -> None:
+    images = pictures()
+    scattered = images.permute(3, 0, 2, 1).contiguous().permute(1, 3, 2, 0)
+    assert not scattered.is_contiguous()
+
+    assert torch.equal(augmentation()(images, generator()), augmentation()(scattered, generator()))
+
+
+def test_the_result_is_float32_in_channels_last_memory() -> None:
+    result = augmentation()(pictures(), generator())
+
+    assert result.dtype == torch.float32
+    assert result.shape == (6, 3, 12, 8)
+    assert result.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_seed_gives_the_same_pictures_on_a_gpu() -> None:
+    images = pictures()
+
+    on_gpu = augmentation(erase_mode="pixel")(images.cuda(), generator())
+
+    assert torch.allclose(on_gpu.cpu(), augmentation(erase_mode="pixel")(images, generator()), atol=1e-6)
