@@ -82,10 +82,10 @@ def select_checkpoint(folder: Path, method: Method, *, epoch: int | None = None)
 
 
 def latest_checkpoint(folder: Path) -> Path:
-    """The newest checkpoint of a train folder: where `reid_model_latest.pth` points, else the highest step.
+    """The newest checkpoint of a train folder: where `reid_model_latest.pth` points, else the highest epoch and step.
 
     Raises:
-        CheckpointError: there is none, or the link points nowhere.
+        CheckpointError: there is none.
     """
     link = folder / LATEST
     if link.is_file():
