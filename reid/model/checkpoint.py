@@ -115,15 +115,16 @@ def read_tensors(path: Path) -> Any:
         raise CheckpointError(f"there is no checkpoint {path}", fix="check the path, or run train first")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        if "unsupported global" in str(error).lower():  # PyTorch's words for a class or function in the file
+            raise CheckpointError(
+                f"{path} holds more than tensors and plain values",
+                "loading it would run code from the file, so it is refused",
+                "if you trust its origin, load it once in a program of your own and save its state_dict alone",
+            ) from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
-            f"{path} holds more than tensors and plain values",
-            "loading it would run code from the file, so it is refused",
-            "if you trust its origin, load it once in a program of your own and save its state_dict alone",
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read as a checkpoint ({path.stat().st_size:,} bytes): {str(error).splitlines()[0]}",
+            f"{path} cannot be read as a checkpoint ({path.stat().st_size:,} bytes): {reason}",
             "the file is truncated or is not a torch file",
             "take another checkpoint from the same folder, or copy the file again",
         ) from error
