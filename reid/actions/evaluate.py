@@ -10,8 +10,8 @@ from typing import Any
 from reid.actions.base import ActionRun, action_run
 from reid.actions.parent import checkpoint_of
 from reid.actions.result import ActionResult
-from reid.actions.scoring import TestSet, batch_size_of, rank_by
-from reid.actions.subsets import Subsets, open_subsets, test_locations
+from reid.actions.scoring import QueryAndGallery, batch_size_of, rank_by
+from reid.actions.subsets import Subsets, open_subsets, query_and_gallery_places
 from reid.data.checks import require_evaluable
 from reid.data.images import Preprocess
 from reid.devices import choose_device
@@ -34,10 +34,12 @@ def evaluate(spec: ReIdentificationSpec) -> ActionResult:
     with action_run("evaluate", spec) as run:
         checkpoint = checkpoint_of(spec, "evaluate")
         run.status.write("RUNNING", f"Loading checkpoint: {checkpoint.path}")
-        subsets = open_subsets(spec, test_locations(spec, "evaluate"))
+        subsets = open_subsets(spec, query_and_gallery_places(spec, "evaluate"))
         require_evaluable(subsets["query"], subsets["gallery"])
         device = choose_device(spec.device, index=spec.evaluate.gpu_ids[0])
-        test_set = TestSet.of(subsets, Preprocess.from_dict(checkpoint.preprocess), workers=spec.dataset.num_workers)
+        test_set = QueryAndGallery.of(
+            subsets, Preprocess.from_dict(checkpoint.preprocess), workers=spec.dataset.num_workers
+        )
         query, gallery = test_set.embed(
             checkpoint.build_network().to(device), batch_size=batch_size_of(spec, "evaluate"), device=device
         )

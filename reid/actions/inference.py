@@ -10,7 +10,7 @@ from reid.actions.base import action_run
 from reid.actions.parent import checkpoint_of
 from reid.actions.result import ActionResult
 from reid.actions.scoring import batch_size_of, embed_pack
-from reid.actions.subsets import open_subsets, test_locations
+from reid.actions.subsets import open_subsets, query_and_gallery_places
 from reid.data.images import Preprocess
 from reid.data.progress import progress
 from reid.data.records import Record, Subset
@@ -32,7 +32,7 @@ def inference(spec: ReIdentificationSpec) -> ActionResult:
         DataError: there is no image.
     """
     with action_run("inference", spec) as run:
-        places = {name: place for name, place in test_locations(spec, "inference").items() if place[1]}
+        places = {name: place for name, place in query_and_gallery_places(spec, "inference").items() if place[1]}
         if not places:
             raise SpecError(
                 "neither inference.query_dataset nor inference.test_dataset is set",

@@ -21,7 +21,7 @@ from reid.spec.re_identification import ReIdentificationSpec
 
 
 @dataclass(frozen=True)
-class TestSet:
+class QueryAndGallery:
     """Query and gallery, ready to be embedded.
 
     Attributes:
@@ -39,7 +39,7 @@ class TestSet:
     preprocess: Preprocess
 
     @classmethod
-    def of(cls, subsets: Subsets, preprocess: Preprocess, *, workers: int) -> TestSet:
+    def of(cls, subsets: Subsets, preprocess: Preprocess, *, workers: int) -> QueryAndGallery:
         """Packs query and gallery."""
         query, gallery = subsets["query"], subsets["gallery"]
         return cls(

@@ -93,7 +93,7 @@ def open_subsets(spec: ReIdentificationSpec, locations: dict[str, tuple[str, str
     return Subsets({subset.name: usable(subset, report) for subset in subsets}, report, cache_dir)
 
 
-def test_locations(spec: ReIdentificationSpec, action: str) -> dict[str, tuple[str, str]]:
+def query_and_gallery_places(spec: ReIdentificationSpec, action: str) -> dict[str, tuple[str, str]]:
     """Where an action's query and gallery images are: its own keys, else those of `dataset`; never another action's."""
     own = getattr(spec, action)
     return {

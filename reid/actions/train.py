@@ -18,7 +18,7 @@ from reid.actions.base import ActionRun, action_run
 from reid.actions.epochs import EpochLog
 from reid.actions.result import ActionResult
 from reid.actions.resume import starting_point
-from reid.actions.scoring import TestSet, rank_by
+from reid.actions.scoring import QueryAndGallery, rank_by
 from reid.actions.settings import (
     augmentation_of,
     criterion_of,
@@ -206,7 +206,7 @@ def _validation(spec: ReIdentificationSpec, subsets: Subsets, hardware: Hardware
     """Measures a module on query and gallery; None without them."""
     if "query" not in subsets.by_name:
         return None
-    test_set = TestSet.of(subsets, preprocess_of(spec), workers=spec.dataset.num_workers)
+    test_set = QueryAndGallery.of(subsets, preprocess_of(spec), workers=spec.dataset.num_workers)
 
     def validate(module: pl.LightningModule) -> dict[str, float]:
         assert isinstance(module, ReidModule)
