@@ -1,0 +1,56 @@
+"""The file graph on a fresh clone: everything once, nothing twice, and after a change only what depends on it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+
+import pytest
+
+from tests.orchestration.helpers import Project
+
+pytestmark = pytest.mark.slow
+
+ALL = ["sample", "dataset", "train", "select", "evaluate", "inference", "export", "register"]
+
+
+def stages_run(output: str) -> list[str]:
+    return re.findall(r"Running stage '(\w+)'", output)
+
+
+def epochs_in(project: Project) -> int:
+    with (project.folder / "results" / "train" / "metrics.csv").open() as file:
+        return len(list(csv.DictReader(file)))
+
+
+def test_repro_runs_all_then_nothing_then_what_a_change_concerns(project: Project) -> None:
+    assert stages_run(project.run("dvc", "repro")) == ALL
+    assert epochs_in(project) == 2
+    assert stages_run(project.run("dvc", "repro")) == []
+    assert "up to date" in project.run("dvc", "status")
+
+    first = json.loads((project.folder / "results" / "evaluate" / "metrics.json").read_text())
+    shown = json.loads(project.run("dvc", "metrics", "show", "--json"))
+    assert shown[""]["data"]["results/evaluate/metrics.json"]["data"]["mAP"] == first["mAP"]
+    project.run("dvc", "plots", "show", "--out", "plots")
+    page = (project.folder / "plots" / "index.html").read_text()
+    assert all(name in page for name in ("matching_rate", "cmc_curve.png", "sampled_matches.png", "cmc_rank_1"))
+
+    project.run("git", "add", "--all")
+    project.run("git", "commit", "--quiet", "--message", "Results")
+    changed = project.run("dvc", "exp", "run", "--set-param", "train.num_epochs=1", "evaluate")
+    assert stages_run(changed) == ["train", "select", "evaluate"]
+    assert epochs_in(project) == 1  # fewer epochs begin anew: nothing of the longer training is left
+    assert json.loads((project.folder / "results" / "select" / "selection.json").read_text())["epoch"] == 0
+    compared = json.loads(project.run("dvc", "params", "diff", "--json"))
+    assert compared["params.yaml"]["train.num_epochs"] == {"old": 2, "new": 1}
+    assert "num_epochs" in project.run("dvc", "exp", "show", "--csv")
+
+
+def test_a_change_of_the_evaluation_touches_no_training(project: Project) -> None:
+    project.run("dvc", "commit", "--force", "--quiet", check=False)  # nothing is there yet: refused, and harmless
+    dry = project.run("dvc", "repro", "--dry")
+    assert stages_run(dry) == ALL
+    project.set(evaluate__batch_size=4)
+    assert stages_run(project.run("dvc", "repro", "--dry", "sample", "dataset")) == ["sample", "dataset"]

@@ -1,0 +1,87 @@
+"""What tasks and flows decide without any server."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from prefect.client.schemas.objects import TaskRun
+from prefect.states import Failed
+from prefect.tasks import Task
+
+from flows.graph import record_in_dvc
+from reid.data.sources import TransientError
+from reid.data.transfer import Patience, with_retries
+from reid.errors import DataError, FetchError, ReidError, SpecError
+from tasks.artifacts import MAX_WIDTH, data_uri, metrics_table
+from tasks.policy import lost_connection
+from tasks.train import train_task
+
+ROOT = Path(__file__).parents[2]
+
+
+def retried(error: Exception) -> bool:
+    unused = cast(TaskRun, None)
+    return lost_connection(cast("Task[..., Any]", train_task), unused, Failed(data=error))
+
+
+def test_a_connection_that_stays_lost_is_worth_another_attempt_of_the_task() -> None:
+    def never_there() -> None:
+        raise TransientError("connection lost")
+
+    with pytest.raises(FetchError) as lost:
+        with_retries(never_there, label="s3://bucket/key", patience=Patience(attempts=1))
+    assert retried(lost.value)
+
+
+@pytest.mark.parametrize("kind", [SpecError, DataError, FetchError, ReidError, ValueError])
+def test_what_is_the_same_at_every_attempt_is_not_tried_again(kind: type[Exception]) -> None:
+    assert not retried(kind("as it was before"))
+
+
+def test_pictures_in_artifacts_are_reduced_and_stay_far_below_the_limit_of_an_event(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (600, 2400, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    uri = data_uri(tmp_path / "noise.png")
+    kind, _, content = uri.removeprefix("data:image/").partition(";base64,")
+    with Image.open(io.BytesIO(base64.b64decode(content))) as shown:
+        assert (shown.width, shown.height) == (MAX_WIDTH, MAX_WIDTH // 4)
+    assert kind == "jpeg"
+    assert len(uri) < 500_000
+
+
+def test_metrics_table_is_markdown_with_four_places() -> None:
+    assert metrics_table({"mAP": 0.83333, "queries": 12}).splitlines()[2:] == ["| mAP | 0.8333 |", "| queries | 12 |"]
+
+
+def test_results_of_other_settings_are_never_committed_to_dvc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").touch()
+    assert "1 overrides" in record_in_dvc("params.yaml", ["train.num_epochs=2"])
+    assert "other.yaml" in record_in_dvc("other.yaml", [])
+    assert "no .dvc and no dvc.yaml" in record_in_dvc("params.yaml", [])
+
+
+def test_there_is_a_deployment_for_the_pipeline_and_for_each_action() -> None:
+    written = yaml.safe_load((ROOT / "infra" / "prefect.yaml").read_text())
+    assert [entry["entrypoint"].partition(":")[2] for entry in written["deployments"]] == [
+        "pipeline", "dataset", "train", "select", "evaluate", "inference", "export", "register", "promote",
+    ]  # fmt: skip
+    assert {entry["name"] for entry in written["deployments"]} == {"local"}
+    assert {entry["work_pool"]["name"] for entry in written["deployments"]} == {"local"}
+
+
+def test_every_key_that_a_stage_depends_on_stands_in_the_params_file() -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    for stage in stages.values():
+        for name in stage.get("params", []):
+            value: Any = params
+            for part in name.split("."):
+                value = value[part]
