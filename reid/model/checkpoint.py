@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,8 +136,8 @@ class AtomicCheckpointIO(CheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Writes to a temporary name beside `path` and renames."""
-        with atomic_path(Path(path)) as temporary:
-            torch.save(checkpoint, temporary)
+        with atomic_path(Path(path)) as temporary, temporary.open("wb") as file, _disk_errors():
+            torch.save(checkpoint, file)  # into Python's file: PyTorch's own does not say that the disk is full
 
     def load_checkpoint(
         self,
@@ -151,3 +152,17 @@ class AtomicCheckpointIO(CheckpointIO):
     def remove_checkpoint(self, path: Any) -> None:
         """Removes the file if it is there."""
         Path(path).unlink(missing_ok=True)
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    """Raises the operating system's error where PyTorch's writer hides it behind one about positions in the file."""
+    try:
+        yield
+    except RuntimeError as error:
+        hidden: BaseException | None = error
+        while hidden is not None and not isinstance(hidden, OSError):
+            hidden = hidden.__cause__ or hidden.__context__
+        if hidden is not None:
+            raise hidden from None
+        raise
