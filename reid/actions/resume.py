@@ -62,7 +62,9 @@ def starting_point(spec: ReIdentificationSpec, folder: Path, *, fingerprint: str
     """
     named = spec.train.resume_training_checkpoint_path
     if named:
-        _require_same_network(spec, load_checkpoint(Path(named)), num_classes=num_classes)
+        checkpoint = load_checkpoint(Path(named))
+        _require_same_network(spec, checkpoint, num_classes=num_classes)
+        _require_epochs_left(spec, checkpoint)
         return Path(named).resolve()
     if not list_checkpoints(folder):
         return None
@@ -73,6 +75,7 @@ def starting_point(spec: ReIdentificationSpec, folder: Path, *, fingerprint: str
     strict = spec.train.if_exists == "restart_if_changed"
     changed = _changes(spec, checkpoint, fingerprint, strict=strict)
     if not changed:
+        _require_epochs_left(spec, checkpoint)
         return checkpoint.path
     if strict:
         _clear(folder, "; ".join(changed))
@@ -135,4 +138,16 @@ def _require_same_network(spec: ReIdentificationSpec, checkpoint: Checkpoint, *,
             f"{checkpoint.path} is of another training: {'; '.join(differing)}",
             "its weights and optimiser state do not fit",
             "resume with the spec and images it was trained with, or give it as model.pretrained_model_path",
+        )
+
+
+def _require_epochs_left(spec: ReIdentificationSpec, checkpoint: Checkpoint) -> None:
+    """A finished training may be asked for again, one that went further than asked may not."""
+    if checkpoint.epoch >= spec.train.num_epochs:
+        raise SpecError(
+            f"{checkpoint.path} is of epoch {checkpoint.epoch} (counted from 0), and train.num_epochs is "
+            f"{spec.train.num_epochs}",
+            "a training cannot be made shorter afterwards",
+            f"set train.num_epochs to {checkpoint.epoch + 1} or more, choose another results_dir, or add "
+            "train.if_exists=restart",
         )

@@ -93,6 +93,7 @@ def make_spec(places: Places, tmp_path_factory: pytest.TempPathFactory) -> MakeS
             "dataset.num_instances=4",
             "train.num_epochs=3",
             "train.optim.warmup_iters=2",
+            "re_ranking.num_query=2",
             f"dataset.train_dataset_dir={places.train}",
             f"dataset.query_dataset_dir={places.query}",
             f"dataset.test_dataset_dir={places.gallery}",

@@ -62,7 +62,7 @@ def test_the_bnneck_has_a_frozen_bias_and_the_classifier_none() -> None:
     assert not net.neck.bias.requires_grad
     assert net.neck.weight.requires_grad
     assert net.classifier.bias is None
-    assert float(net.classifier.weight.std()) == pytest.approx(0.001, rel=0.3)
+    assert net.classifier.weight.std().item() == pytest.approx(0.001, rel=0.3)
 
 
 def test_the_embedding_is_before_or_after_the_neck_as_asked() -> None:
