@@ -69,7 +69,7 @@ def test_pipeline_leaves_results_artifacts_a_registered_model_and_a_clean_dvc_st
     nested = {run.info.run_name for run in runs if run.data.tags.get("mlflow.parentRunId") == summary["run_id"]}
     assert nested == {"dataset", "train", "select", "evaluate", "inference", "export", "register"}
     assert {run.info.status for run in runs} == {"FINISHED"}
-    assert client.get_model_version_by_alias("reid", "challenger").version == "1"
+    assert str(client.get_model_version_by_alias("reid", "challenger").version) == "1"
 
     assert "up to date" in inside.run("dvc", "status")
     assert "Running stage" not in inside.run("dvc", "repro")
