@@ -3,7 +3,6 @@
 Run from the root of a checkout: `python -m flows.demo`. It is the same flow that a deployment runs, on params.yaml.
 """
 
-import logging
 import os
 import sys
 import time
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from rich.console import Console
+from rich.table import Table
 
 HERE = Path(__file__).resolve().parents[1]
 SPEC = "params.yaml"
@@ -40,21 +41,18 @@ def _draw_sample() -> None:
         sys.exit(f"{SPEC} names archives that are not there: {', '.join(str(p) for p in wanted if not p.is_file())}")
     from reid.actions.sample import sample
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    Console().print(f"drawing the sample into {SAMPLE}/ ...")
     sample(SAMPLE)
 
 
 def _show(summary: dict[str, Any], seconds: float) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    figures = Table(title=f"evaluation on the sample's unseen people, {seconds:.0f} s for the whole chain")
+    figures = Table(title="people never seen in training", title_justify="left")
     figures.add_column("figure")
     figures.add_column("value", justify="right")
     for name, value in summary["metrics"].items():
         figures.add_row(name, f"{100 * value:.1f} %")
     files = summary["files"]
-    look = Table(title="to look further", show_header=False)
+    look = Table(title="to look further", title_justify="left", show_header=False)
     look.add_column(overflow="fold")
     look.add_column(overflow="fold")
     for what, how in {
@@ -70,6 +68,7 @@ def _show(summary: dict[str, Any], seconds: float) -> None:
     }.items():
         look.add_row(what, _short(how))
     console = Console()
+    console.print(f"\nThe whole chain took {seconds:.0f} s.\n", highlight=False)
     console.print(figures)
     console.print(look)
 

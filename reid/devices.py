@@ -41,6 +41,12 @@ def choose_device(choice: DeviceChoice, *, index: int = 0) -> torch.device:
     return torch.device(name, index) if name == "cuda" else torch.device(name)
 
 
+def use_cpu_threads(count: int) -> None:
+    """Sets how many threads compute on the CPU; 0 leaves PyTorch's choice (OMP_NUM_THREADS, else all cores)."""
+    if count > 0:
+        torch.set_num_threads(count)
+
+
 def choose_precision(choice: PrecisionChoice, device: torch.device) -> Precision:
     """The arithmetic to train in; `auto` is bf16 where a GPU computes it natively, fp16 on older ones, else fp32.
 

@@ -11,10 +11,10 @@ from reid.actions.base import ActionRun, action_run
 from reid.actions.parent import checkpoint_of
 from reid.actions.result import ActionResult
 from reid.actions.scoring import QueryAndGallery, batch_size_of, rank_by
+from reid.actions.settings import device_of
 from reid.actions.subsets import Subsets, open_subsets, query_and_gallery_places
 from reid.data.checks import require_evaluable
 from reid.data.images import Preprocess
-from reid.devices import choose_device
 from reid.files import sha256_of, write_json, write_text
 from reid.model.checkpoint import Checkpoint
 from reid.report.plots import plot_cmc, plot_matches
@@ -36,7 +36,7 @@ def evaluate(spec: ReIdentificationSpec) -> ActionResult:
         run.status.write("RUNNING", f"Loading checkpoint: {checkpoint.path}")
         subsets = open_subsets(spec, query_and_gallery_places(spec, "evaluate"))
         require_evaluable(subsets["query"], subsets["gallery"])
-        device = choose_device(spec.device, index=spec.evaluate.gpu_ids[0])
+        device = device_of(spec, index=spec.evaluate.gpu_ids[0])
         test_set = QueryAndGallery.of(
             subsets, Preprocess.from_dict(checkpoint.preprocess), workers=spec.dataset.num_workers
         )

@@ -13,6 +13,7 @@ from reid.actions.result import ActionResult
 from reid.actions.subsets import open_subsets
 from reid.data.images import Pixels, Preprocess
 from reid.deploy.onnx import export_onnx
+from reid.devices import use_cpu_threads
 from reid.files import sha256_of
 from reid.spec.re_identification import ReIdentificationSpec
 
@@ -29,6 +30,7 @@ def export(spec: ReIdentificationSpec) -> ActionResult:
         ExportError: onnxruntime computes something else than the network; nothing is written then.
     """
     with action_run("export", spec) as run:
+        use_cpu_threads(spec.cpu_threads)
         checkpoint = checkpoint_of(spec, "export")
         preprocess = Preprocess.from_dict(checkpoint.preprocess)
         path = Path(spec.export.onnx_file) if spec.export.onnx_file else run.folder / "model.onnx"
@@ -68,6 +70,7 @@ def _pictures(spec: ReIdentificationSpec, preprocess: Preprocess) -> Pixels:
             subsets = open_subsets(spec, {name: (f"dataset.{key}", place)}, named=False)
             paths = subsets[name].images[:count]
             return subsets.pack(paths, preprocess, workers=spec.dataset.num_workers).images(np.arange(len(paths)))
-    log.warning("no images are named by dataset.*: the exported network is checked on noise instead of pictures")
+    reason = "dataset.* names no images" if count else "export.verify_images is 0"
+    log.warning("%s: the exported network is checked on noise instead of pictures", reason)
     noise = np.random.default_rng(0).integers(0, 256, (8, preprocess.height, preprocess.width, 3))
     return noise.astype(np.uint8)

@@ -10,11 +10,11 @@ from reid.actions.base import action_run
 from reid.actions.parent import checkpoint_of
 from reid.actions.result import ActionResult
 from reid.actions.scoring import batch_size_of, embed_pack
+from reid.actions.settings import device_of
 from reid.actions.subsets import open_subsets, query_and_gallery_places
 from reid.data.images import Preprocess
 from reid.data.progress import progress
 from reid.data.records import Record, Subset
-from reid.devices import choose_device
 from reid.errors import SpecError
 from reid.files import atomic_path
 from reid.retrieval.embeddings import FloatArray
@@ -44,7 +44,7 @@ def inference(spec: ReIdentificationSpec) -> ActionResult:
         images = [(name, path) for name, subset in subsets.by_name.items() for path in subset.images]
         preprocess = Preprocess.from_dict(checkpoint.preprocess)
         pack = subsets.pack([path for _, path in images], preprocess, workers=spec.dataset.num_workers)
-        device = choose_device(spec.device, index=spec.inference.gpu_ids[0])
+        device = device_of(spec, index=spec.inference.gpu_ids[0])
         with progress("embedding", len(images), unit="images") as advance:
             vectors = embed_pack(
                 checkpoint.build_network().to(device),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 
+import torch
+
 from reid.data.augment import Augmentation
 from reid.data.colour import ColourJitter
 from reid.data.images import Preprocess
-from reid.devices import choose_device, choose_precision
+from reid.devices import choose_device, choose_precision, use_cpu_threads
 from reid.model.fit import Hardware
 from reid.model.losses import CenterLoss, ReidCriterion
 from reid.model.network import NetworkSettings, is_transformer
@@ -111,6 +113,16 @@ def _colour_of(spec: ReIdentificationSpec) -> ColourJitter | None:
     )
 
 
+def device_of(spec: ReIdentificationSpec, *, index: int = 0) -> torch.device:
+    """The device of a network, with `cpu_threads` set.
+
+    Raises:
+        SpecError: this machine does not have it.
+    """
+    use_cpu_threads(spec.cpu_threads)
+    return choose_device(spec.device, index=index)
+
+
 def hardware_of(spec: ReIdentificationSpec) -> Hardware:
     """Where a training runs. On `device: cpu`, num_gpus is the number of processes; otherwise it counts GPUs.
 
@@ -118,7 +130,7 @@ def hardware_of(spec: ReIdentificationSpec) -> Hardware:
         SpecError: a device or a precision that this machine does not have.
     """
     train = spec.train
-    device = choose_device(spec.device)
+    device = device_of(spec)
     processes = train.num_gpus if device.type == "cuda" or spec.device == "cpu" else 1
     if device.type == "cuda":
         for index in train.gpu_ids:

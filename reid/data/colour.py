@@ -48,8 +48,8 @@ class ColourJitter:
         mean_grey = pixels.mean(dim=(1, 2)) @ grey.to(images.device)  # [B], before the brightness factor
         shift = mean_grey * (brightness * (1 - contrast)).to(images.device)  # [B]
         moved = pixels.flatten(1, 2) @ matrix.to(images.device).transpose(1, 2)  # [B, HW, 3] x [B, 3, 3]
-        jittered: Tensor = (moved + shift[:, None, None]).clamp_(0, 255).view(pixels.shape)
-        return jittered
+        jittered: Tensor = (moved + shift[:, None, None]).clamp_(0, 255)
+        return jittered.view(pixels.shape)
 
 
 def _saturation_matrix(factor: Tensor, grey: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ def train_folder(folder: Path) -> Path:
         CheckpointError: neither holds one.
     """
     for candidate in (folder, folder / "train"):
-        if list_checkpoints(candidate) or (candidate / BEST).is_file():
+        if list_checkpoints(candidate) or (candidate / BEST).is_file() or (candidate / LATEST).is_file():
             return candidate
     if not folder.is_dir():
         raise CheckpointError(f"there is no folder {folder}", fix="give the results folder of a training, or run train")

@@ -31,6 +31,13 @@ with warnings.catch_warnings():
         device: Literal["auto", "cpu", "cuda", "mps"] = key(
             "auto", "Where networks run; auto takes a GPU when there is one.", ours=True
         )
+        cpu_threads: int = key(
+            0,
+            "Threads of a network on a CPU; 0: as many as cores. Small networks gain little from more than one, and "
+            "lose much when other programs want the cores.",
+            ge=0,
+            ours=True,
+        )
         automl_policy: Literal["on", "off"] = key(
             "off",
             "TAO's switch of the hyper-parameter search.",
