@@ -62,4 +62,5 @@ def _hue_matrix(turn: Tensor) -> Tensor:
     to_yiq = torch.tensor(_TO_YIQ)
     cos, sin, zero, one = turn.cos(), turn.sin(), torch.zeros_like(turn), torch.ones_like(turn)
     rotation = torch.stack([one, zero, zero, zero, cos, -sin, zero, sin, cos], dim=1).view(-1, 3, 3)
-    return torch.linalg.inv(to_yiq) @ rotation @ to_yiq
+    turned: Tensor = torch.linalg.inv(to_yiq) @ rotation @ to_yiq
+    return turned
