@@ -85,3 +85,29 @@ def test_every_key_that_a_stage_depends_on_stands_in_the_params_file() -> None:
             value: Any = params
             for part in name.split("."):
                 value = value[part]
+
+
+def test_containers_publish_on_loopback_only_drop_rights_and_say_whether_they_are_well() -> None:
+    services = yaml.safe_load((ROOT / "infra" / "compose.yaml").read_text())["services"]
+    assert set(services) == {"prefect", "mlflow", "worker"}
+    for service in services.values():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+        assert service["cap_drop"] == ["ALL"]
+        assert service["healthcheck"]["test"][0] == "CMD"
+    users = [line for line in (ROOT / "infra" / "Dockerfile").read_text().splitlines() if line.startswith("USER")]
+    assert users == ["USER reid"]
+
+
+def test_the_image_holds_all_that_its_build_copies() -> None:
+    allowed = [
+        line[1:] for line in (ROOT / "infra" / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] == "!"
+    ]
+    copied = [
+        name.removeprefix("./")
+        for line in (ROOT / "infra" / "Dockerfile").read_text().splitlines()
+        if line.startswith("COPY") and "--from" not in line
+        for name in line.split()[1:-1]
+        if not name.startswith("--")
+    ]
+    assert sorted(copied) == sorted(allowed)
+    assert all((ROOT / name).exists() for name in copied)
