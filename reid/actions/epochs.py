@@ -80,18 +80,22 @@ class EpochLog:
         return figures
 
     def draw(self) -> Path | None:
-        """training.png, or None when no epoch was recorded."""
+        """training.png, or None when no epoch was recorded or matplotlib is not installed."""
         if not self._rows:
             return None
         path = self._run.folder / "training.png"
         names = [name for name in self._rows[-1] if name.startswith("train_loss")]
-        plot_training(
-            [row["epoch"] + 1 for row in self._rows],
-            path,
-            losses={name: [row.get(name, math.nan) for row in self._rows] for name in names},
-            learning_rate=[row["learning_rate"] for row in self._rows],
-            figures={name: [row.get(name, math.nan) for row in self._rows] for name in ("cmc_rank_1", "mAP")},
-        )
+        try:
+            plot_training(
+                [row["epoch"] + 1 for row in self._rows],
+                path,
+                losses={name: [row.get(name, math.nan) for row in self._rows] for name in names},
+                learning_rate=[row["learning_rate"] for row in self._rows],
+                figures={name: [row.get(name, math.nan) for row in self._rows] for name in ("cmc_rank_1", "mAP")},
+            )
+        except ModuleNotFoundError as error:
+            log.warning("%s is not installed: there is no picture of the training, only metrics.csv", error.name)
+            return None
         return path
 
 
