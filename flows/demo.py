@@ -62,8 +62,9 @@ def _show(summary: dict[str, Any], seconds: float) -> None:
         "ONNX file": files["export/onnx"],
         "embeddings": files["inference/embeddings"],
         "MLflow and Prefect pages": "make ui",
-        "make the model the champion": ".venv/bin/reid promote -e params.yaml",
-        "another setting": ".venv/bin/dvc exp run -S train.num_epochs=40",
+        "the commands on your path": ". .venv/bin/activate",
+        "make the model the champion": "reid promote -e params.yaml",
+        "another setting": "dvc exp run -S train.num_epochs=30",
         "your own people": "docs/quickstart.md",
     }.items():
         look.add_row(what, _short(how))
