@@ -103,7 +103,10 @@ def _write(
     )
     curve = metrics.cmc[: spec.re_ranking.max_rank]
     write_text(files["cmc"], _cmc_csv(curve))
-    line = f"{ranking.distance}, same camera left out"
+    line = (
+        f"{metrics.num_scored} queries, {len(gallery)} gallery images; a query's own camera left out of its matches; "
+        f"distance: {ranking.distance}"
+    )
     plot_cmc(curve, files["cmc_curve"], mean_ap=metrics.mean_ap, protocol=line)
     plot_matches(
         ranking,
