@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -12,6 +13,29 @@ from reid.errors import SpecError
 DeviceChoice = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionChoice = Literal["auto", "fp32", "fp16", "bf16"]
 Precision = Literal["fp32", "fp16", "bf16"]
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where a training runs.
+
+    Attributes:
+        device: kind of device of each process.
+        processes: how many train together on this machine; on a GPU one for each of `gpu_ids`.
+        gpu_ids: CUDA indices.
+        num_nodes: machines.
+        precision: arithmetic.
+        cudnn_benchmark: let cuDNN try its algorithms.
+        cudnn_deterministic: only repeatable algorithms.
+    """
+
+    device: torch.device
+    processes: int = 1
+    gpu_ids: tuple[int, ...] = (0,)
+    num_nodes: int = 1
+    precision: Precision = "fp32"
+    cudnn_benchmark: bool = False
+    cudnn_deterministic: bool = True
 
 
 def choose_device(choice: DeviceChoice, *, index: int = 0) -> torch.device:

@@ -9,8 +9,7 @@ import torch
 from reid.data.augment import Augmentation
 from reid.data.colour import ColourJitter
 from reid.data.images import Preprocess
-from reid.devices import choose_device, choose_precision, use_cpu_threads
-from reid.model.fit import Hardware
+from reid.devices import Hardware, choose_device, choose_precision, use_cpu_threads
 from reid.model.losses import CenterLoss, ReidCriterion
 from reid.model.network import NetworkSettings, is_transformer
 from reid.model.optim import Schedule

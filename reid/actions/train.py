@@ -31,9 +31,10 @@ from reid.actions.subsets import Subsets, open_subsets
 from reid.data.checks import require_evaluable, require_trainable
 from reid.data.module import TrainingData
 from reid.data.records import Subset
+from reid.devices import Hardware
 from reid.distributed import is_main_process
 from reid.model.checkpoint import FORMAT
-from reid.model.fit import Hardware, fit
+from reid.model.fit import fit
 from reid.model.module import ReidModule
 from reid.model.network import ReidNetwork
 from reid.model.optim import parameter_groups

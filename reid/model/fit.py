@@ -6,7 +6,6 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -15,9 +14,9 @@ import torch
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 
 from reid.data.module import TrainingData
-from reid.devices import Precision
+from reid.devices import Hardware, Precision
 from reid.model.callbacks import Checkpoints, Divergence, EpochRecord, Records, Validation
-from reid.model.checkpoint import AtomicCheckpointIO
+from reid.model.checkpoint_io import AtomicCheckpointIO
 from reid.model.module import ReidModule
 
 log = logging.getLogger(__name__)
@@ -27,29 +26,6 @@ _LIGHTNING_PRECISION: dict[Precision, Literal["32-true", "16-mixed", "bf16-mixed
     "fp16": "16-mixed",
     "bf16": "bf16-mixed",
 }
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """Where a training runs.
-
-    Attributes:
-        device: kind of device of each process.
-        processes: how many train together on this machine; on a GPU one for each of `gpu_ids`.
-        gpu_ids: CUDA indices.
-        num_nodes: machines.
-        precision: arithmetic.
-        cudnn_benchmark: let cuDNN try its algorithms.
-        cudnn_deterministic: only repeatable algorithms.
-    """
-
-    device: torch.device
-    processes: int = 1
-    gpu_ids: tuple[int, ...] = (0,)
-    num_nodes: int = 1
-    precision: Precision = "fp32"
-    cudnn_benchmark: bool = False
-    cudnn_deterministic: bool = True
 
 
 def fit(
