@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -59,6 +60,30 @@ def storage_errors(path: Path) -> Iterator[None]:
                 "choose another place with results_dir=..., or change the folder's permissions",
             ) from error
         raise
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Makes the folder and keeps other processes of this machine from opening it here while the block runs.
+
+    Raises:
+        StorageError: another process writes to it, or it cannot be made.
+    """
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StorageError(
+                f"another process is writing to {folder}",
+                "two of them would mix their files",
+                "wait for it to end, or choose another results_dir",
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -6,15 +6,13 @@ import datetime
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import ExitStack, contextmanager, suppress
 
 import yaml
 
 from reid.distributed import is_main_process
 from reid.errors import ReidError, StorageError
-from reid.files import write_json, write_text
+from reid.files import sole_writer, write_json, write_text
 from reid.spec.load import dump_spec
 from reid.spec.re_identification import ReIdentificationSpec
 from reid.status import StatusLog
@@ -23,56 +21,86 @@ from reid.tracking import Run, Tracking, start_run
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
 class ActionRun:
     """An action under way.
+
+    Args:
+        action: the verb.
+        spec: as it was given.
+        stack: closes the MLflow run when the action ends.
 
     Attributes:
         folder: where it writes.
         status: its status.json.
-        tracker: its MLflow run; does nothing when tracking is off.
+        tracker: its MLflow run once `begin` was called; does nothing before, and when tracking is off.
     """
 
-    folder: Path
-    status: StatusLog
-    tracker: Run
+    def __init__(self, action: str, spec: ReIdentificationSpec, stack: ExitStack) -> None:
+        self._action, self._spec, self._stack = action, spec, stack
+        self._main = is_main_process()
+        self.folder = spec.results_folder(action).absolute()
+        if self._main:
+            stack.enter_context(sole_writer(self.folder))
+        self.status = StatusLog(self.folder / "status.json", enabled=self._main)
+        self.tracker = Run()
+
+    def begin(self, spec: ReIdentificationSpec) -> None:
+        """Opens the MLflow run, once the inputs are known to be good.
+
+        Args:
+            spec: with everything filled in that was left to the action, such as the checkpoint it found.
+        """
+        self._spec = spec
+        tracking = tracking_of(spec) if self._main else Tracking()
+        resolved = yaml.safe_load(dump_spec(spec))
+        self.tracker = self._stack.enter_context(start_run(tracking, action=self._action, resolved_spec=resolved))
+
+    def record(self) -> None:
+        """Writes which action, spec and MLflow run made this folder: experiment.yaml and run.json.
+
+        It is called when the results are there; a refused or failed action leaves an earlier one's record as it was.
+        """
+        if not self._main:
+            return
+        write_text(self.folder / "experiment.yaml", dump_spec(self._spec))
+        write_json(
+            self.folder / "run.json",
+            {
+                "action": self._action,
+                "run_id": self.tracker.id,
+                "parent_run_id": self.tracker.parent_id,
+                "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            },
+        )
 
 
 @contextmanager
 def action_run(action: str, spec: ReIdentificationSpec) -> Iterator[ActionRun]:
-    """Opens the folder and the run of an action, and closes them by what happened inside.
+    """Opens the folder of an action, and closes it and its MLflow run by what happened inside.
 
-    status.json ends in SUCCESS, or in FAILURE with the error's own words, and MLflow's run likewise. Processes other
+    status.json ends in SUCCESS, or in FAILURE with the error's own words, and the MLflow run likewise. Processes other
     than the main one of a distributed training write and track nothing.
 
     Raises:
         SpecError: no results folder is set.
         StorageError: it cannot be written.
-        TrackingError: tracking is on and its store cannot be reached.
+        TrackingError: by `begin`, when tracking is on and its store cannot be reached.
     """
-    main = is_main_process()
-    folder = spec.results_folder(action).absolute()
-    resolved = dump_spec(spec)
-    if main:
-        write_text(folder / "experiment.yaml", resolved)
-    status = StatusLog(folder / "status.json", enabled=main)
-    tracking = tracking_of(spec) if main else Tracking()
-    status.write("STARTED", f"Starting ReIdentification {action}.")
     began = time.perf_counter()
-    try:
-        with start_run(tracking, action=action, resolved_spec=yaml.safe_load(resolved)) as tracker:
-            run = ActionRun(folder, status, tracker)
-            if main:
-                _write_identity(action, run)
+    with ExitStack() as stack:
+        run = ActionRun(action, spec, stack)
+        run.status.write("STARTED", f"Starting ReIdentification {action}.")
+        try:
             yield run
+            run.record()
             seconds = time.perf_counter() - began
-            status.write("SUCCESS", f"{action.capitalize()} finished successfully.", seconds=round(seconds, 3))
-            tracker.log_artifact(folder / "status.json")
-    except BaseException as error:
-        with suppress(StorageError):  # on a full disk the error itself is what the user must see
-            status.write("FAILURE", _reason(error), error=type(error).__name__)
-        raise
-    log.info("%s finished in %.1f s: %s", action, seconds, folder)
+            run.status.write("SUCCESS", f"{action.capitalize()} finished successfully.", seconds=round(seconds, 3))
+            run.tracker.log_artifact(run.folder / "status.json")
+        except BaseException as error:
+            with suppress(StorageError):  # on a full disk the error itself is what the user must see
+                run.status.write("FAILURE", _reason(error), error=type(error).__name__)
+            raise
+    log.info("%s finished in %.1f s: %s", action, seconds, run.folder)
 
 
 def tracking_of(spec: ReIdentificationSpec) -> Tracking:
@@ -84,19 +112,6 @@ def tracking_of(spec: ReIdentificationSpec) -> Tracking:
         model_name=spec.mlflow.model_name,
         parent_run=spec.mlflow.parent_run,
         pipeline=spec.mlflow.pipeline,
-    )
-
-
-def _write_identity(action: str, run: ActionRun) -> None:
-    """run.json: which action wrote this folder, and as which MLflow run."""
-    write_json(
-        run.folder / "run.json",
-        {
-            "action": action,
-            "run_id": run.tracker.id,
-            "parent_run_id": run.tracker.parent_id,
-            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        },
     )
 
 

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from reid.actions.base import action_run
 from reid.actions.result import ActionResult
 from reid.actions.subsets import Subsets, open_subsets
 from reid.data.checks import require_evaluable, require_trainable
-from reid.errors import SpecError
+from reid.data.readers import require_named
+from reid.data.records import Subset
+from reid.errors import DataError, SpecError
 from reid.files import write_json
 from reid.spec.re_identification import ReIdentificationSpec
 
-KEYS = {"train": "train_dataset_dir", "query": "query_dataset_dir", "gallery": "test_dataset_dir"}
+KEYS = {
+    "train": "dataset.train_dataset_dir",
+    "query": "dataset.query_dataset_dir",
+    "gallery": "dataset.test_dataset_dir",
+}
+"""Where the spec says which images a subset has."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What the `dataset` section leads to.
+
+    Attributes:
+        subsets: what was read, with the report of its check.
+        refusal: why no network can be trained or evaluated on it; None when one can.
+    """
+
+    subsets: Subsets
+    refusal: DataError | None
 
 
 def dataset(spec: ReIdentificationSpec) -> ActionResult:
@@ -24,34 +46,83 @@ def dataset(spec: ReIdentificationSpec) -> ActionResult:
         DataError: the data cannot be trained or evaluated on.
         FetchError: a place cannot be reached.
     """
-    locations = {
-        name: (f"dataset.{key}", place) for name, key in KEYS.items() if (place := str(getattr(spec.dataset, key)))
-    }
-    if not locations:
+    locations = _locations(spec)
+    with action_run("dataset", spec) as run:
+        found = _inspect(spec, locations)
+        report, index = run.folder / "report.json", run.folder / "index.json"
+        write_json(report, found.subsets.report.to_dict())  # before any refusal: it shows what was found
+        if found.refusal:
+            raise found.refusal
+        run.begin(spec)
+        write_json(index, _index(found.subsets), indent=1)
+        figures: dict[str, float | int | str] = {}
+        for subset in found.subsets.report.subsets:
+            figures[f"{subset.name}_images"] = subset.labelled
+            figures[f"{subset.name}_identities"] = subset.identities
+        run.status.write("RUNNING", "Data set checked.", kpi=figures)
+        run.tracker.log_metrics({name: float(value) for name, value in figures.items()})
+        run.tracker.set_tags(
+            {f"fingerprint.{subset.name}": subset.fingerprint for subset in found.subsets.report.subsets}
+        )
+        run.tracker.log_artifact(report)
+        return ActionResult("dataset", run.folder, figures, {"report": report, "index": index}, run.tracker.id)
+
+
+def inspect(spec: ReIdentificationSpec) -> Inspection:
+    """Does what `dataset` does, but needs no results folder, writes only to the cache and tracks nothing.
+
+    Raises:
+        SpecError: none of the three places is set.
+        DataError: a place cannot be read at all, or has unreadable images and `dataset.on_bad_image` is error.
+        FetchError: a place cannot be reached.
+    """
+    return _inspect(spec, _locations(spec))
+
+
+def require_images(subset: Subset, key: str) -> None:
+    """Refuses an empty subset, whatever the names of its files.
+
+    Args:
+        key: the one of the spec that names the folder, for the message.
+
+    Raises:
+        DataError: the folder holds no image.
+    """
+    if not subset.images:
+        raise DataError(
+            f"the {subset.name} folder {subset.root} ({key}) holds no image",
+            f"it has {len(subset.foreign)} files, and none ends in .jpg, .jpeg, .png, .bmp or .webp",
+            f"set {key} to a folder or an archive of images, or dataset.recursive=true when they lie in folders below",
+        )
+
+
+def _locations(spec: ReIdentificationSpec) -> dict[str, tuple[str, str]]:
+    """Key and place of each subset that the spec names."""
+    places = {name: (key, str(getattr(spec.dataset, key.partition(".")[2]))) for name, key in KEYS.items()}
+    named = {name: (key, place) for name, (key, place) in places.items() if place}
+    if not named:
         raise SpecError(
             "none of dataset.train_dataset_dir, dataset.query_dataset_dir and dataset.test_dataset_dir is set",
             "there is nothing to fetch or check",
             "give at least one of them: a folder, an archive, or a URI to one",
         )
-    with action_run("dataset", spec) as run:
-        subsets = open_subsets(spec, locations)
-        report, index = run.folder / "report.json", run.folder / "index.json"
-        write_json(report, subsets.report.to_dict())  # before any refusal: it shows what was found
+    return named
+
+
+def _inspect(spec: ReIdentificationSpec, locations: dict[str, tuple[str, str]]) -> Inspection:
+    subsets = open_subsets(spec, locations, named=False)  # names are judged below, when there is a report to show
+    try:
         _require_usable(spec, subsets)
-        write_json(index, _index(subsets), indent=1)
-        figures: dict[str, float | int | str] = {}
-        for found in subsets.report.subsets:
-            figures[f"{found.name}_images"] = found.labelled
-            figures[f"{found.name}_identities"] = found.identities
-        run.status.write("RUNNING", "Data set checked.", kpi=figures)
-        run.tracker.log_metrics({name: float(value) for name, value in figures.items()})
-        run.tracker.set_tags({f"fingerprint.{found.name}": found.fingerprint for found in subsets.report.subsets})
-        run.tracker.log_artifact(report)
-        return ActionResult("dataset", run.folder, figures, {"report": report, "index": index}, run.tracker.id)
+    except DataError as refusal:
+        return Inspection(subsets, refusal)
+    return Inspection(subsets, None)
 
 
 def _require_usable(spec: ReIdentificationSpec, subsets: Subsets) -> None:
     found = subsets.by_name
+    for name, subset in found.items():
+        require_images(subset, KEYS[name])
+        require_named(subset)
     if "train" in found:
         require_trainable(found["train"], batch_size=spec.dataset.batch_size, num_instances=spec.dataset.num_instances)
     if "query" in found and "gallery" in found:

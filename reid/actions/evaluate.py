@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reid.actions.base import ActionRun, action_run
-from reid.actions.parent import checkpoint_of
+from reid.actions.handover import hand_over
 from reid.actions.result import ActionResult
 from reid.actions.scoring import QueryAndGallery, batch_size_of, rank_by
 from reid.actions.settings import device_of
@@ -32,10 +32,11 @@ def evaluate(spec: ReIdentificationSpec) -> ActionResult:
         DataError: query or gallery cannot be used, or no query has a match.
     """
     with action_run("evaluate", spec) as run:
-        checkpoint = checkpoint_of(spec, "evaluate")
+        spec, checkpoint = hand_over(spec, "evaluate")
         run.status.write("RUNNING", f"Loading checkpoint: {checkpoint.path}")
         subsets = open_subsets(spec, query_and_gallery_places(spec, "evaluate"))
         require_evaluable(subsets["query"], subsets["gallery"])
+        run.begin(spec)
         device = device_of(spec, index=spec.evaluate.gpu_ids[0])
         test_set = QueryAndGallery.of(
             subsets, Preprocess.from_dict(checkpoint.preprocess), workers=spec.dataset.num_workers
@@ -82,8 +83,8 @@ def _write(
     files = {
         "metrics": run.folder / "metrics.json",
         "cmc": run.folder / "cmc.csv",
-        "cmc_curve": _place(spec.evaluate.output_cmc_curve_plot, run.folder / "cmc_curve.png"),
-        "sampled_matches": _place(spec.evaluate.output_sampled_matches_plot, run.folder / "sampled_matches.png"),
+        "cmc_curve": Path(spec.evaluate.output_cmc_curve_plot),
+        "sampled_matches": Path(spec.evaluate.output_sampled_matches_plot),
     }
     write_json(
         files["metrics"],
@@ -133,7 +134,3 @@ def _cmc_csv(curve: Float64Array) -> str:
 
 def _labels(side: Embeddings) -> list[str]:
     return [f"id {pid} cam {camid}" for pid, camid in zip(side.pids.tolist(), side.camids.tolist(), strict=True)]
-
-
-def _place(asked: str, default: Path) -> Path:
-    return Path(asked) if asked else default

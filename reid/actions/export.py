@@ -8,12 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from reid.actions.base import action_run
-from reid.actions.parent import checkpoint_of
+from reid.actions.dataset import KEYS, require_images
+from reid.actions.handover import hand_over
 from reid.actions.result import ActionResult
-from reid.actions.subsets import open_subsets
-from reid.data.images import Pixels, Preprocess
+from reid.actions.subsets import BYTES_PER_GB
+from reid.data.archives import open_folder
+from reid.data.cache import cache_folder
+from reid.data.images import Pixels, Preprocess, load_image
+from reid.data.readers import read_market1501
+from reid.data.records import Subset
 from reid.deploy.onnx import export_onnx
 from reid.devices import use_cpu_threads
+from reid.errors import DataError
 from reid.files import sha256_of
 from reid.spec.re_identification import ReIdentificationSpec
 
@@ -27,13 +33,15 @@ def export(spec: ReIdentificationSpec) -> ActionResult:
 
     Raises:
         CheckpointError: there is no checkpoint, or it is of another network.
+        DataError: the folder that the check takes its images from holds none that can be read.
         ExportError: onnxruntime computes something else than the network; nothing is written then.
     """
     with action_run("export", spec) as run:
         use_cpu_threads(spec.cpu_threads)
-        checkpoint = checkpoint_of(spec, "export")
+        spec, checkpoint = hand_over(spec, "export")
         preprocess = Preprocess.from_dict(checkpoint.preprocess)
-        path = Path(spec.export.onnx_file) if spec.export.onnx_file else run.folder / "model.onnx"
+        path = Path(spec.export.onnx_file)
+        run.begin(spec)
         parity = export_onnx(
             checkpoint.build_network(),
             path,
@@ -64,13 +72,49 @@ def export(spec: ReIdentificationSpec) -> ActionResult:
 def _pictures(spec: ReIdentificationSpec, preprocess: Preprocess) -> Pixels:
     """Real images at the network's size; noise, and a word about it, when the spec names no images at all."""
     count = spec.export.verify_images
-    for name, key in (("query", "query_dataset_dir"), ("gallery", "test_dataset_dir"), ("train", "train_dataset_dir")):
-        place = str(getattr(spec.dataset, key))
+    for name in ("query", "gallery", "train"):
+        place = str(getattr(spec.dataset, KEYS[name].partition(".")[2]))
         if place and count:
-            subsets = open_subsets(spec, {name: (f"dataset.{key}", place)}, named=False)
-            paths = subsets[name].images[:count]
-            return subsets.pack(paths, preprocess, workers=spec.dataset.num_workers).images(np.arange(len(paths)))
+            return _first_pictures(_images_of(spec, name, place), preprocess, count, spec.dataset.on_bad_image)
     reason = "dataset.* names no images" if count else "export.verify_images is 0"
     log.warning("%s: the exported network is checked on noise instead of pictures", reason)
     noise = np.random.default_rng(0).integers(0, 256, (8, preprocess.height, preprocess.width, 3))
     return noise.astype(np.uint8)
+
+
+def _images_of(spec: ReIdentificationSpec, name: str, place: str) -> Subset:
+    """A subset as it lies there; no image is opened yet."""
+    limit = int(spec.dataset.max_archive_gb * BYTES_PER_GB)
+    folder = open_folder(place, cache_dir=cache_folder(spec.dataset.cache_dir), max_bytes=limit)
+    subset = read_market1501(folder, name=name, recursive=spec.dataset.recursive)
+    require_images(subset, KEYS[name])
+    return subset
+
+
+def _first_pictures(subset: Subset, preprocess: Preprocess, count: int, on_bad_image: str) -> Pixels:
+    """uint8 [B, H, W, 3], the first `count` images that can be read; the rest of the subset stays unopened."""
+    read: list[Pixels] = []
+    for path in subset.images:
+        try:
+            read.append(
+                load_image(
+                    path,
+                    height=preprocess.height,
+                    width=preprocess.width,
+                    interpolation=preprocess.interpolation,
+                )
+            )
+        except DataError as error:
+            if on_bad_image == "error":
+                raise
+            log.warning("left out of the export's check: %s", error.found)
+        if len(read) == count:
+            break
+    if not read:
+        raise DataError(
+            f"none of the {len(subset.images)} images of the {subset.name} folder {subset.root} "
+            f"({KEYS[subset.name]}) can be read",
+            "the exported network is checked on some of them",
+            "restore them from their source, or set export.verify_images=0 to check on noise",
+        )
+    return np.stack(read)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reid.actions.base import action_run
-from reid.actions.parent import checkpoint_of
+from reid.actions.dataset import KEYS, require_images
+from reid.actions.handover import hand_over
 from reid.actions.result import ActionResult
 from reid.actions.scoring import batch_size_of, embed_pack
 from reid.actions.settings import device_of
@@ -29,7 +30,7 @@ def inference(spec: ReIdentificationSpec) -> ActionResult:
 
     Raises:
         CheckpointError: there is no checkpoint, or it is of another network.
-        DataError: there is no image.
+        DataError: a folder that the spec names holds no image, or none that can be read.
     """
     with action_run("inference", spec) as run:
         places = {name: place for name, place in query_and_gallery_places(spec, "inference").items() if place[1]}
@@ -39,9 +40,12 @@ def inference(spec: ReIdentificationSpec) -> ActionResult:
                 "there is no image to embed",
                 "give at least one of them: a folder, an archive, or a URI to one",
             )
-        checkpoint = checkpoint_of(spec, "inference")
+        spec, checkpoint = hand_over(spec, "inference")
         subsets = open_subsets(spec, places, named=False)
+        for name, subset in subsets.by_name.items():
+            require_images(subset, _key(spec, name, places[name][0]))
         images = [(name, path) for name, subset in subsets.by_name.items() for path in subset.images]
+        run.begin(spec)
         preprocess = Preprocess.from_dict(checkpoint.preprocess)
         pack = subsets.pack([path for _, path in images], preprocess, workers=spec.dataset.num_workers)
         device = device_of(spec, index=spec.inference.gpu_ids[0])
@@ -54,7 +58,7 @@ def inference(spec: ReIdentificationSpec) -> ActionResult:
                 device,
                 progress=advance,
             )
-        output = Path(spec.inference.output_file) if spec.inference.output_file else run.folder / "inference.json"
+        output = Path(spec.inference.output_file)
         table = run.folder / "embeddings.parquet"
         write_inference_json(output, [path for _, path in images], vectors)
         write_embeddings_table(table, subsets.by_name, images, vectors)
@@ -69,6 +73,11 @@ def inference(spec: ReIdentificationSpec) -> ActionResult:
         return ActionResult(
             "inference", run.folder, figures, {"inference": output, "embeddings": table}, run.tracker.id
         )
+
+
+def _key(spec: ReIdentificationSpec, name: str, own: str) -> str:
+    """The key that gives a subset's place: the action's own where it is set."""
+    return own if getattr(spec.inference, own.partition(".")[2]) else KEYS[name]
 
 
 def write_inference_json(path: Path, images: Sequence[Path], vectors: FloatArray) -> None:

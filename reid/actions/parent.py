@@ -1,62 +1,53 @@
-"""Which checkpoint an action uses: the one named, its parent run's, the selected one, or the best one trained."""
+"""Where an action finds its checkpoint: the one named, its parent run's, the selected one, or the best one trained."""
 
 from __future__ import annotations
 
-import logging
-from dataclasses import replace
+import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from reid.actions.base import tracking_of
-from reid.actions.settings import network_settings_of, preprocess_of
 from reid.data.cache import cache_folder
-from reid.data.images import Preprocess
 from reid.errors import CheckpointError, SpecError
-from reid.model.checkpoint import Checkpoint, load_checkpoint
-from reid.model.network import TAO_RESNETS
+from reid.files import sha256_of
 from reid.model.selection import BEST, latest_checkpoint, train_folder
 from reid.spec.re_identification import ReIdentificationSpec
 from reid.tracking import results_folder_of
 
-log = logging.getLogger(__name__)
-
 SELECTED = "model_selected.pth"
-
-_FREE = {"num_classes", "neck_feat", "with_flip_feature", "drop_path", "drop_out", "att_drop_rate", "dropout_rate"}
-"""Settings in which a spec may differ from its checkpoint: they change no weight."""
+SELECTION = "selection.json"
 
 
-def checkpoint_of(spec: ReIdentificationSpec, action: Literal["evaluate", "inference", "export"]) -> Checkpoint:
-    """Finds and reads the checkpoint of an action.
+def find_checkpoint(spec: ReIdentificationSpec, action: str) -> Path:
+    """The checkpoint of an action.
 
     In this order: `<action>.checkpoint`; `<action>.parent_run`, an MLflow run id or a results folder;
     `<results_dir>/select`; the best, else the latest checkpoint of `<results_dir>/train`.
 
-    `model.neck_feat` and `model.with_flip_feature` follow the spec where it sets them. Everything else about the
-    network is the checkpoint's; a spec that says otherwise is refused.
-
     Raises:
-        CheckpointError: it is not there, or it is of another network than the spec describes.
+        SpecError: no place to look is set, or both a checkpoint and a parent run.
+        CheckpointError: it is not there, or the selection is of a training that has been replaced.
+        TrackingError: MLflow does not know the parent run.
     """
     own = getattr(spec, action)
+    if own.checkpoint and own.parent_run:
+        raise SpecError(
+            f"{action}.checkpoint={own.checkpoint} and {action}.parent_run={own.parent_run} are both set",
+            "each names a checkpoint, and they may be two different ones",
+            f"leave one of them out; {action}.checkpoint= on the command line clears the spec's",
+        )
     if own.checkpoint:
-        path = Path(own.checkpoint)
-    elif own.parent_run:
-        path = _from_folder(run_folder(spec, own.parent_run))
-    elif spec.results_dir or spec.train.results_dir or spec.select.results_dir:
-        path = _from_results(spec, action)
-    else:
+        return Path(own.checkpoint)
+    if own.parent_run:
+        folder = run_folder(spec, own.parent_run)
+        return _selected(folder / "select", folder / "train") or _selected(folder, None) or _trained(folder)
+    if not (spec.results_dir or spec.train.results_dir or spec.select.results_dir):
         raise SpecError(
             f"{action}.checkpoint is not set, and neither is {action}.parent_run nor results_dir",
             "there is no network without a checkpoint",
             f"add {action}.checkpoint=FILE, or the results folder of a training with {action}.parent_run=FOLDER",
         )
-    checkpoint = load_checkpoint(path)
-    _require_same_network(spec, checkpoint)
-    log.info("%s uses %s (epoch %d)", action, path, checkpoint.epoch)
-    given = spec.model.model_fields_set
-    chosen = {key: getattr(spec.model, key) for key in ("neck_feat", "with_flip_feature") if key in given}
-    return replace(checkpoint, network=replace(checkpoint.network, **chosen))
+    return _from_results(spec, action)
 
 
 def run_folder(spec: ReIdentificationSpec, run: str) -> Path:
@@ -76,49 +67,62 @@ def run_folder(spec: ReIdentificationSpec, run: str) -> Path:
     return results_folder_of(tracking_of(spec), run, cache_dir=cache_folder(spec.dataset.cache_dir))
 
 
-def _from_folder(folder: Path) -> Path:
-    for candidate in (folder / SELECTED, folder / "select" / SELECTED):
-        if candidate.is_file():
-            return candidate
+def _from_results(spec: ReIdentificationSpec, action: str) -> Path:
+    trained = spec.results_folder("train") if spec.results_dir or spec.train.results_dir else None
+    selected = spec.results_folder("select") if spec.results_dir or spec.select.results_dir else None
+    if selected and (chosen := _selected(selected, trained)):
+        return chosen
+    looked = " nor in ".join(str(folder) for folder in (selected, trained) if folder)
+    try:
+        if trained:
+            return _trained(trained)
+    except CheckpointError as error:
+        raise _nothing(action, looked) from error
+    raise _nothing(action, looked)
+
+
+def _nothing(action: str, looked: str) -> CheckpointError:
+    return CheckpointError(
+        f"{action}.checkpoint is not set, and there is no checkpoint in {looked}",
+        "there is no network without a checkpoint",
+        f"run train and select first, or add {action}.checkpoint=FILE",
+    )
+
+
+def _trained(folder: Path) -> Path:
+    """The best, else the latest checkpoint of a training."""
     trained = train_folder(folder)
     return (trained / BEST).resolve() if (trained / BEST).is_file() else latest_checkpoint(trained)
 
 
-def _from_results(spec: ReIdentificationSpec, action: str) -> Path:
-    selected = spec.results_folder("select") / SELECTED
-    if selected.is_file():
-        return selected
-    try:
-        return _from_folder(spec.results_folder("train"))
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"{action}.checkpoint is not set, and there is neither {selected} nor a checkpoint in "
-            f"{spec.results_folder('train')}",
-            "there is no network without a checkpoint",
-            f"run train and select first, or add {action}.checkpoint=FILE",
-        ) from error
+def _selected(folder: Path, trained: Path | None) -> Path | None:
+    """The selected checkpoint in a folder, or None where nothing was selected.
 
-
-def _require_same_network(spec: ReIdentificationSpec, checkpoint: Checkpoint) -> None:
-    wanted: dict[str, Any] = network_settings_of(spec, num_classes=1).to_dict()
-    wanted["backbone"] = TAO_RESNETS.get(wanted["backbone"], wanted["backbone"])
-    there = checkpoint.network.to_dict()
-    there["backbone"] = TAO_RESNETS.get(there["backbone"], there["backbone"])
-    asked = spec.model.model_fields_set - _FREE
-    differing = [
-        f"model.{key} is {wanted[key]} in the spec and {there[key]} in the checkpoint"
-        for key in there
-        if key in asked and wanted[key] != there[key]
-    ]
-    ours, theirs = preprocess_of(spec), Preprocess.from_dict(checkpoint.preprocess)
-    differing += [
-        f"dataset.pixel_{name} is {getattr(ours, name)} in the spec and {getattr(theirs, name)} in the checkpoint"
-        for name in ("mean", "std")
-        if f"pixel_{name}" in spec.dataset.model_fields_set and getattr(ours, name) != getattr(theirs, name)
-    ]
-    if differing:
+    Raises:
+        CheckpointError: the training it was selected from has been replaced since, or its file is missing or another.
+    """
+    if not (folder / SELECTION).is_file():
+        return None
+    selection: dict[str, Any] = json.loads((folder / SELECTION).read_text(encoding="utf-8"))
+    chosen = folder / SELECTED
+    if not chosen.is_file() or sha256_of(chosen) != selection["sha256"]:
         raise CheckpointError(
-            f"{checkpoint.path} is of another network than the spec: {'; '.join(differing)}",
-            "its weights were trained with those settings and mean nothing with others",
-            "give the checkpoint of this spec's training, or take these keys out of the spec to use the checkpoint's",
+            f"{chosen} is missing, or is not the checkpoint {selection['checkpoint']} that {SELECTION} beside it names",
+            "another checkpoint is never taken instead",
+            "run select again",
         )
+    if trained is not None and selection["from_own_training"] and _replaced(trained, selection):
+        raise CheckpointError(
+            f"{chosen} was selected from a training that is no longer in {trained}: it has no "
+            f"{selection['checkpoint']} with the same content",
+            "the figures would be those of an older network",
+            "run select again, or name the checkpoint that is meant",
+        )
+    return chosen
+
+
+def _replaced(trained: Path, selection: dict[str, Any]) -> bool:
+    """Whether a train folder with checkpoints no longer has the selected one."""
+    there = any(trained.glob("model_*.pth"))
+    source = trained / str(selection["checkpoint"])
+    return there and not (source.is_file() and sha256_of(source) == selection["sha256"])

@@ -27,6 +27,7 @@ def promote(spec: ReIdentificationSpec) -> ActionResult:
             "add mlflow.enable=true, and mlflow.tracking_uri=... for a server",
         )
     with action_run("promote", spec) as run:
+        run.begin(spec)
         promotion = promote_challenger(tracking_of(spec), metric=spec.promote.metric, min_gain=spec.promote.min_gain)
         target = run.folder / "promotion.json"
         write_json(target, asdict(promotion))

@@ -11,7 +11,7 @@ from typing import Any
 from reid.actions.base import action_run, tracking_of
 from reid.actions.result import ActionResult
 from reid.deploy.package import LOADER, ExportedModel, pinned_requirements, read_export
-from reid.errors import CheckpointError, DataError, SpecError
+from reid.errors import CheckpointError, DataError
 from reid.files import write_json
 from reid.spec.re_identification import ReIdentificationSpec
 from reid.tracking import ServedModel, register_model
@@ -24,21 +24,21 @@ FIGURES = ("cmc_rank_1", "cmc_rank_5", "cmc_rank_10", "mAP", "mINP")
 def register(spec: ReIdentificationSpec) -> ActionResult:
     """Registers the export as `models:/<mlflow.model_name>@challenger`; writes `registration.json`.
 
-    Without an evaluation the version is registered all the same, but it cannot be promoted.
+    Without an evaluation the version is registered all the same, but it cannot be promoted. With `mlflow.enable` false
+    nothing is registered, and `registration.json` says so: a pipeline without tracking ends well.
 
     Raises:
-        SpecError: mlflow.enable is false.
         ExportError: there is no export, or its files do not belong together.
         CheckpointError: the evaluation is of another checkpoint than the export.
         TrackingError: the store cannot be reached.
     """
-    if not spec.mlflow.enable:
-        raise SpecError(
-            "mlflow.enable is false",
-            "a model is registered in MLflow",
-            "add mlflow.enable=true, and mlflow.tracking_uri=... for a server",
-        )
     with action_run("register", spec) as run:
+        target = run.folder / "registration.json"
+        if not spec.mlflow.enable:
+            log.warning("mlflow.enable is false: nothing is registered")
+            write_json(target, {"registered": False, "reason": "mlflow.enable is false"})
+            return ActionResult("register", run.folder, {"registered": "no"}, {"registration": target})
+        run.begin(spec)
         assert run.tracker.id is not None  # tracking is on
         exported = read_export(_onnx_file(spec))
         evaluation = _evaluation(spec.results_folder("evaluate") / "metrics.json")
@@ -53,8 +53,8 @@ def register(spec: ReIdentificationSpec) -> ActionResult:
             protocol=evaluation.get("protocol", {}),
             tags={**exported.metadata, "onnx_sha256": exported.sha256, **_source_runs(spec)},
         )
-        target = run.folder / "registration.json"
-        write_json(target, {**asdict(registration), "metrics": figures, "onnx_sha256": exported.sha256})
+        written = {"registered": True, **asdict(registration), "metrics": figures, "onnx_sha256": exported.sha256}
+        write_json(target, written)
         run.tracker.log_artifact(target)
     return ActionResult(
         "register",

@@ -42,7 +42,9 @@ _SHAPE = ("backbone", "num_classes", "feat_dim", "reduce_feat_dim", "neck", "gem
 """What decides which tensors a network has."""
 
 
-def starting_point(spec: ReIdentificationSpec, folder: Path, *, fingerprint: str, num_classes: int) -> Path | None:
+def starting_point(
+    spec: ReIdentificationSpec, folder: Path, *, fingerprints: dict[str, str], num_classes: int
+) -> Path | None:
     """The checkpoint to go on from, or None for a fresh start.
 
     `train.resume_training_checkpoint_path` wins and may be of other settings (that is the user's word). Else a latest
@@ -53,7 +55,8 @@ def starting_point(spec: ReIdentificationSpec, folder: Path, *, fingerprint: str
     Args:
         spec: of this training.
         folder: its results folder; a restart removes the checkpoints in it.
-        fingerprint: of the training images.
+        fingerprints: of the images of each subset; `restart_if_changed` looks at those of the validation too, as
+            they decide which epoch is best.
         num_classes: identities in them.
 
     Raises:
@@ -67,13 +70,14 @@ def starting_point(spec: ReIdentificationSpec, folder: Path, *, fingerprint: str
         _require_epochs_left(spec, checkpoint)
         return Path(named).resolve()
     if not list_checkpoints(folder):
+        _clear_orphan(spec, folder)
         return None
     if spec.train.if_exists == "restart":
         _clear(folder, "train.if_exists=restart")
         return None
     checkpoint = load_checkpoint(latest_checkpoint(folder))
     strict = spec.train.if_exists == "restart_if_changed"
-    changed = _changes(spec, checkpoint, fingerprint, strict=strict)
+    changed = _changes(spec, checkpoint, fingerprints, strict=strict)
     if not changed:
         _require_epochs_left(spec, checkpoint)
         return checkpoint.path
@@ -87,17 +91,41 @@ def starting_point(spec: ReIdentificationSpec, folder: Path, *, fingerprint: str
     )
 
 
+def _clear_orphan(spec: ReIdentificationSpec, folder: Path) -> None:
+    """Nothing to resume: makes sure that no best checkpoint of another training is taken for this one's.
+
+    Raises:
+        SpecError: there is one, and nothing allows to replace it.
+    """
+    if not (folder / BEST).is_file():
+        return
+    if spec.train.if_exists != "resume":
+        _clear(folder, f"train.if_exists={spec.train.if_exists}")
+        return
+    raise SpecError(
+        f"{folder} holds {BEST} of an earlier training, and no checkpoint to resume it from",
+        "a new training there would replace it, or seem to have made it",
+        "choose another results_dir, or add train.if_exists=restart to replace it",
+    )
+
+
 def _clear(folder: Path, reason: str) -> None:
     log.warning("starting anew in %s and replacing the checkpoints there: %s", folder, reason)
     for path in [*(c.path for c in list_checkpoints(folder)), folder / BEST, folder / LATEST]:
         path.unlink(missing_ok=True)
 
 
-def _changes(spec: ReIdentificationSpec, checkpoint: Checkpoint, fingerprint: str, *, strict: bool) -> list[str]:
+def _changes(
+    spec: ReIdentificationSpec, checkpoint: Checkpoint, fingerprints: dict[str, str], *, strict: bool
+) -> list[str]:
     now, then = yaml.safe_load(dump_spec(spec)), checkpoint.spec
     changed = []
-    if checkpoint.provenance["train_fingerprint"] != fingerprint:
+    provenance = checkpoint.provenance
+    if provenance["train_fingerprint"] != fingerprints["train"]:
         changed.append("the training images are others")
+    validation = {name: value for name, value in fingerprints.items() if name != "train"}
+    if strict and provenance["validation_fingerprints"] != validation:
+        changed.append("the query or gallery images are others")
     changeables = _CHANGEABLE
     if strict:
         changeables = {name: free - _OUTCOME.get(name, set()) for name, free in _CHANGEABLE.items()}

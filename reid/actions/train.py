@@ -74,26 +74,28 @@ def train(spec: ReIdentificationSpec) -> ActionResult:
         _require_usable(spec, subsets)
         seed = spec.train.seed if spec.train.seed >= 0 else _any_seed()
         train_set = subsets["train"]
-        resume_from = starting_point(
-            spec, run.folder, fingerprint=subsets.report["train"].fingerprint, num_classes=len(train_set.pids)
-        )
+        fingerprints = {found.name: found.fingerprint for found in subsets.report.subsets}
+        resume_from = starting_point(spec, run.folder, fingerprints=fingerprints, num_classes=len(train_set.pids))
         setting = _Setting(subsets, hardware, seed, resume_from)
         if resume_from:
             run.status.write("STARTED", f"Resuming training from checkpoint: {resume_from}")
         pl.seed_everything(seed, workers=True, verbose=False)
         network = _network(spec, train_set, resumed=resume_from is not None)
         module = _module(spec, network, setting)
-        run.tracker.set_tags({f"fingerprint.{found.name}": found.fingerprint for found in subsets.report.subsets})
+        batches, validate = _batches(spec, setting, module), _validation(spec, subsets, hardware)
+        run.begin(spec)
+        run.record()  # now, as a training is resumed and watched before it ends
+        run.tracker.set_tags({f"fingerprint.{name}": value for name, value in fingerprints.items()})
         epochs = EpochLog(run, max_epochs=spec.train.num_epochs, resumed=resume_from is not None)
         run.status.write("STARTED", "Starting Training Loop.")
         fit(
             module,
-            _batches(spec, setting, module),
+            batches,
             folder=run.folder,
             hardware=hardware,
             max_epochs=spec.train.num_epochs,
             grad_clip=spec.train.grad_clip,
-            validate=_validation(spec, subsets, hardware),
+            validate=validate,
             validation_interval=spec.train.validation_interval,
             checkpoint_interval=spec.train.checkpoint_interval,
             checkpoint_unit=spec.train.checkpoint_interval_unit,
@@ -162,6 +164,9 @@ def _module(spec: ReIdentificationSpec, network: ReidNetwork, setting: _Setting)
             "version": __version__,
             "seed": setting.seed,
             "train_fingerprint": report.fingerprint,
+            "validation_fingerprints": {
+                found.name: found.fingerprint for found in setting.subsets.report.subsets if found.name != "train"
+            },
             "train_images": report.labelled,
             "train_identities": report.identities,
             "train_cameras": list(report.cameras),
@@ -225,7 +230,8 @@ def _result(run: ActionRun, epochs: EpochLog) -> ActionResult:
     if (picture := epochs.draw()) is not None:
         files["training"] = picture
         run.tracker.log_artifact(picture)
-    if (run.folder / BEST).is_file():
-        run.tracker.log_artifact(run.folder / BEST)
+    for checkpoint in (run.folder / BEST, (run.folder / LATEST).resolve()):
+        if checkpoint.is_file():
+            run.tracker.log_artifact(checkpoint)
     run.tracker.log_artifact(run.folder / "metrics.csv")
     return ActionResult("train", run.folder, epochs.figures(), files, run.tracker.id)

@@ -80,6 +80,7 @@ class Validation(Callback):
         if epoch % self._interval == 0 or epoch == trainer.max_epochs:
             share_buffers(pl_module)  # what is measured is what the main process saves
             pl_module.validation_metrics = self._measure(pl_module)
+            pl_module.validation_epoch = trainer.current_epoch
 
 
 class Checkpoints(CheckpointCallback):
@@ -110,7 +111,8 @@ class Checkpoints(CheckpointCallback):
         assert isinstance(pl_module, ReidModule)
         epoch = trainer.current_epoch + 1
         metrics = pl_module.validation_metrics
-        score = (metrics["cmc_rank_1"], metrics["mAP"]) if metrics else None
+        measured = pl_module.validation_epoch == trainer.current_epoch  # else they are an earlier network's
+        score = (metrics["cmc_rank_1"], metrics["mAP"]) if measured else None
         improved = score is not None and (self._best is None or score > self._best)
         if improved:  # first, so that no other file ever knows of a best checkpoint that was not written
             self._best = score
@@ -150,7 +152,6 @@ class Records(Callback):
         self._began = self._trained_s = 0.0
         self._images = 0
         self._learning_rate = 0.0
-        self._metrics_before: dict[str, float] | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock of an epoch that goes on after a resume: Lightning does not start such an epoch again."""
@@ -161,7 +162,6 @@ class Records(Callback):
         assert isinstance(pl_module, ReidModule)
         self._began, self._images, self._trained_s = time.perf_counter(), 0, 0.0
         self._learning_rate = float(trainer.optimizers[0].param_groups[0]["lr"])
-        self._metrics_before = pl_module.validation_metrics
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -174,7 +174,7 @@ class Records(Callback):
         """Hands over the record."""
         assert isinstance(pl_module, ReidModule)
         training = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("train_")}
-        validated = pl_module.validation_metrics is not self._metrics_before
+        validated = pl_module.validation_epoch == trainer.current_epoch
         record = EpochRecord(
             epoch=trainer.current_epoch,
             step=trainer.global_step,

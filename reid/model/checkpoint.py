@@ -33,6 +33,7 @@ class Checkpoint:
         preprocess: how its images are made, as `Preprocess.to_dict` writes it.
         pids: training identity of each class.
         metrics: of the last validation before it was written; empty before the first.
+        metrics_epoch: the epoch that validation measured; None before the first.
         spec: the resolved spec of the training.
         provenance: version, revision, counts and fingerprint of the training data.
     """
@@ -45,6 +46,7 @@ class Checkpoint:
     preprocess: dict[str, Any]
     pids: tuple[int, ...]
     metrics: dict[str, float]
+    metrics_epoch: int | None
     spec: dict[str, Any]
     provenance: dict[str, Any]
 
@@ -97,6 +99,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         preprocess=ours["preprocess"],
         pids=tuple(ours["pids"]),
         metrics=ours["metrics"],
+        metrics_epoch=ours["metrics_epoch"],
         spec=ours["spec"],
         provenance=ours["provenance"],
     )

@@ -51,6 +51,7 @@ class ReidModule(pl.LightningModule):
         self.criterion = criterion
         self.schedule = schedule
         self.validation_metrics: dict[str, float] = {}
+        self.validation_epoch: int | None = None
         self._augmentation = augmentation
         self._optimizer, self._groups, self._momentum = optimizer, groups, momentum
         self._seed = seed
@@ -90,11 +91,13 @@ class ReidModule(pl.LightningModule):
             "epoch": self.current_epoch,
             "step": self.global_step,
             "metrics": dict(self.validation_metrics),
+            "metrics_epoch": self.validation_epoch,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes the last validation's figures along on resume."""
         self.validation_metrics = dict(checkpoint["reid"]["metrics"])
+        self.validation_epoch = checkpoint["reid"]["metrics_epoch"]
 
     def _generator(self, batch_idx: int) -> torch.Generator:
         rank, _ = rank_and_count()

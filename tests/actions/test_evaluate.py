@@ -180,7 +180,7 @@ def test_the_checkpoint_is_the_one_named_else_the_parents_else_the_selected_else
     assert used() == "model_selected.pth"
     assert metrics(results / "evaluate")["checkpoint_epoch"] == 0
     assert used(f"evaluate.parent_run={trained}") == "model_best.pth"
-    assert used(f"evaluate.parent_run={trained}", f"evaluate.checkpoint={checkpoints[1]}") == checkpoints[1].name
+    assert used(f"evaluate.checkpoint={checkpoints[1]}") == checkpoints[1].name
 
 
 def test_without_any_checkpoint_the_error_says_which_actions_to_run(make_spec: MakeSpec, tmp_path: Path) -> None:

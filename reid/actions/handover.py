@@ -1,0 +1,103 @@
+"""The hand-over from a training to the actions after it: which checkpoint, and the spec that then says so.
+
+The filled spec is what is recorded beside the results and in MLflow: run again, it does the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any, Literal
+
+from reid.actions.parent import find_checkpoint
+from reid.actions.settings import network_settings_of, preprocess_of
+from reid.data.images import Preprocess
+from reid.errors import CheckpointError
+from reid.model.checkpoint import Checkpoint, load_checkpoint
+from reid.model.network import TAO_RESNETS
+from reid.spec.re_identification import ReIdentificationSpec
+
+log = logging.getLogger(__name__)
+
+Consumer = Literal["evaluate", "inference", "export"]
+
+OUTPUTS: dict[Consumer, dict[str, str]] = {
+    "evaluate": {
+        "output_cmc_curve_plot": "cmc_curve.png",
+        "output_sampled_matches_plot": "sampled_matches.png",
+    },
+    "inference": {"output_file": "inference.json"},
+    "export": {"onnx_file": "model.onnx"},
+}
+"""Output keys of each action and the file in its results folder that they mean when they are not set."""
+
+_FREE = {"num_classes", "neck_feat", "with_flip_feature", "drop_path", "drop_out", "att_drop_rate", "dropout_rate"}
+"""Settings in which a spec may differ from its checkpoint: they change no weight."""
+
+_CHOSEN_HERE = ("neck_feat", "with_flip_feature")
+"""Settings that follow the spec where it sets them, as in TAO: which vector is the embedding."""
+
+
+def hand_over(spec: ReIdentificationSpec, action: Consumer) -> tuple[ReIdentificationSpec, Checkpoint]:
+    """Finds and reads the checkpoint of an action, and fills the spec with all that follows from it.
+
+    `model.neck_feat` and `model.with_flip_feature` follow the spec where it sets them. Everything else about the
+    network and its input is the checkpoint's; a spec that says otherwise is refused.
+
+    Returns:
+        The spec with `<action>.checkpoint`, the output paths, the `model` section and the pixel values filled in; and
+        the checkpoint.
+
+    Raises:
+        SpecError: no place to look for a checkpoint is set, or two are.
+        CheckpointError: it is not there, or it is of another network than the spec describes.
+    """
+    path = find_checkpoint(spec, action)
+    checkpoint = load_checkpoint(path)
+    _require_same_network(spec, checkpoint)
+    given = spec.model.model_fields_set
+    chosen = {key: getattr(spec.model, key) for key in _CHOSEN_HERE if key in given}
+    checkpoint = replace(checkpoint, network=replace(checkpoint.network, **chosen))
+    log.info("%s uses %s (epoch %d)", action, path, checkpoint.epoch)
+    return _filled(spec, action, checkpoint), checkpoint
+
+
+def _filled(spec: ReIdentificationSpec, action: Consumer, checkpoint: Checkpoint) -> ReIdentificationSpec:
+    own = getattr(spec, action)
+    folder = spec.results_folder(action)
+    outputs = {key: getattr(own, key) or str(folder / name) for key, name in OUTPUTS[action].items()}
+    network = checkpoint.network.to_dict()
+    del network["num_classes"]
+    pixels = Preprocess.from_dict(checkpoint.preprocess)
+    return spec.model_copy(
+        update={
+            action: own.model_copy(update={"checkpoint": str(checkpoint.path), "parent_run": "", **outputs}),
+            "model": spec.model.model_copy(update=network),
+            "dataset": spec.dataset.model_copy(update={"pixel_mean": pixels.mean, "pixel_std": pixels.std}),
+        }
+    )
+
+
+def _require_same_network(spec: ReIdentificationSpec, checkpoint: Checkpoint) -> None:
+    wanted: dict[str, Any] = network_settings_of(spec, num_classes=1).to_dict()
+    wanted["backbone"] = TAO_RESNETS.get(wanted["backbone"], wanted["backbone"])
+    there = checkpoint.network.to_dict()
+    there["backbone"] = TAO_RESNETS.get(there["backbone"], there["backbone"])
+    asked = spec.model.model_fields_set - _FREE
+    differing = [
+        f"model.{key} is {wanted[key]} in the spec and {there[key]} in the checkpoint"
+        for key in there
+        if key in asked and wanted[key] != there[key]
+    ]
+    ours, theirs = preprocess_of(spec), Preprocess.from_dict(checkpoint.preprocess)
+    differing += [
+        f"dataset.pixel_{name} is {getattr(ours, name)} in the spec and {getattr(theirs, name)} in the checkpoint"
+        for name in ("mean", "std")
+        if f"pixel_{name}" in spec.dataset.model_fields_set and getattr(ours, name) != getattr(theirs, name)
+    ]
+    if differing:
+        raise CheckpointError(
+            f"{checkpoint.path} is of another network than the spec: {'; '.join(differing)}",
+            "its weights were trained with those settings and mean nothing with others",
+            "give the checkpoint of this spec's training, or take these keys out of the spec to use the checkpoint's",
+        )
