@@ -69,9 +69,16 @@ def sole_writer(folder: Path) -> Iterator[None]:
     Raises:
         StorageError: another process writes to it, or it cannot be made.
     """
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY)
+    except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
+        raise StorageError(
+            f"the folder {folder} cannot be made ({error.strerror})",
+            "results need a folder of their own",
+            "choose another place with results_dir=...",
+        ) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -31,9 +31,11 @@ class EpochLog:
         self._run, self._max_epochs = run, max_epochs
         self._path = run.folder / "metrics.csv"
         self._rows: list[Row] = _read(self._path) if resumed else []
+        self.received = 0
 
     def receive(self, record: EpochRecord) -> None:
         """Writes one epoch down."""
+        self.received += 1
         figures = {**record.training, **(record.validation or {})}
         row: Row = {
             "epoch": record.epoch,
@@ -60,7 +62,8 @@ class EpochLog:
         measured = {name: value for name, value in row.items() if name != "epoch" and math.isfinite(value)}
         self._run.tracker.log_metrics(measured, step=record.epoch)
         log.info(
-            "epoch %d/%d: loss %.3f, accuracy %.1f %%, %.0f images/s%s",
+            "epoch %d (%d of %d): loss %.3f, accuracy %.1f %%, %.0f images/s%s",
+            record.epoch,
             record.epoch + 1,
             self._max_epochs,
             record.training["train_loss"],
@@ -87,7 +90,7 @@ class EpochLog:
         names = [name for name in self._rows[-1] if name.startswith("train_loss")]
         try:
             plot_training(
-                [row["epoch"] + 1 for row in self._rows],
+                [row["epoch"] for row in self._rows],
                 path,
                 losses={name: [row.get(name, math.nan) for row in self._rows] for name in names},
                 learning_rate=[row["learning_rate"] for row in self._rows],

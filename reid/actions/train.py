@@ -102,6 +102,8 @@ def train(spec: ReIdentificationSpec) -> ActionResult:
             resume_from=resume_from,
             receive=epochs.receive,
         )
+        if not epochs.received:
+            log.info("the training in %s had all of its %d epochs already", run.folder, spec.train.num_epochs)
         run.status.write("RUNNING", "Training loop complete.")
         return _result(run, epochs)
 

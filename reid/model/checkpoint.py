@@ -123,6 +123,8 @@ def read_tensors(path: Path) -> Any:
                 "if you trust its origin, load it once in a program of your own and save its state_dict alone",
             ) from error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if "weights only load failed" in reason.lower():  # what PyTorch goes on to advise there is unsafe
+            reason = "it does not have the form of a torch file"
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint ({path.stat().st_size:,} bytes): {reason}",
             "the file is truncated or is not a torch file",

@@ -29,13 +29,22 @@ class OptimSpec(Section):
     weight_decay_bias: float = key(0.0005, "Weight decay of biases.", ge=0, le=1)
     momentum: float = key(0.9, "Momentum; read by SGD alone.", ge=0, le=1)
     lr_steps: tuple[Annotated[int, Field(ge=0)], ...] = key(
-        (40, 70), "Epochs after which the learning rate is multiplied by gamma.", tao_type="list_2", automl=True
+        (40, 70),
+        "Epochs, counted from 1, from which on the learning rate is multiplied by gamma once more.",
+        tao_type="list_2",
+        automl=True,
     )
     gamma: float = key(0.1, "Factor applied at each of lr_steps.", ge=0, le=1)
     warmup_method: Literal["linear", "constant", "cosine"] = key(
         "linear", "Schedule: linear or constant warm-up, then lr_steps; or one cosine with a linear warm-up."
     )
-    warmup_factor: float = key(0.01, "First learning rate of a linear or constant warm-up, as a fraction.", ge=0, le=1)
+    warmup_factor: float = key(
+        0.01,
+        "Where a linear warm-up starts, as a fraction; the first epoch stands one step above it. The whole warm-up of "
+        "the constant kind.",
+        ge=0,
+        le=1,
+    )
     warmup_iters: int = key(10, "Length of a linear or constant warm-up, in epochs in spite of the name.", ge=0)
     warmup_epochs: int = key(20, "Length of the cosine schedule's warm-up, in epochs.", ge=0)
     large_fc_lr: bool = key(False, "Double the learning rate of the classifier.")
