@@ -197,23 +197,54 @@ def test_version_names_the_packages_of_a_bug_report(capsys):
     assert capsys.readouterr().out.startswith("reid 0.")
 
 
-def test_the_sample_is_drawn_and_dataset_check_shows_its_counts_as_a_table(tmp_path, capsys):
-    assert (
-        main(["sample", "--out", str(tmp_path), "--identities", "4", "--cameras", "2", "--images-per-camera", "2"]) == 0
-    )
-    archives = {"train": "train", "test": "test", "query": "query"}
-    overrides = [f"dataset.{key}_dataset_dir={tmp_path}/sample_{name}.tar.gz" for key, name in archives.items()]
-    overrides += [f"results_dir={tmp_path}/results", f"dataset.cache_dir={tmp_path}/cache"]
-    overrides += ["dataset.batch_size=4", "dataset.num_instances=2"]
-    capsys.readouterr()
-    assert main(["dataset", "check", *overrides]) == 0
-    rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line.strip()}
-    assert rows["images"] == [
-        "8",
-        "4",
-        "8",
-    ]  # 2 x 2 x 2; one query of each person and camera; the rest, 2 junk, 2 distractors
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory):
+    """Overrides that name a drawn sample: 4 people, 2 cameras, 2 images of each by each."""
+    folder = tmp_path_factory.mktemp("sample")
+    size = ("--identities", "4", "--cameras", "2", "--images-per-camera", "2", "--workers", "1")
+    assert main(["sample", "--out", str(folder), *size]) == 0
+    places = [f"dataset.{name}_dataset_dir={folder}/sample_{name}.tar.gz" for name in ("train", "test", "query")]
+    return [*places, f"dataset.cache_dir={folder}/cache"]
+
+
+def _table(text):
+    """Cells of a printed table by the first of each row."""
+    return {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.strip()}
+
+
+def test_dataset_check_needs_no_results_folder_and_writes_none(tmp_path, monkeypatch, capsys, archives):
+    monkeypatch.chdir(tmp_path)
+    few = ["dataset.batch_size=4", "dataset.num_instances=2", "mlflow.enable=true"]
+    assert main(["dataset", "check", *archives, *few]) == 0
+    rows = _table(capsys.readouterr().out)
+    # 2 x 2 x 2; one query of each person and camera; the rest, 2 junk, 2 distractors
+    assert rows["images"] == ["8", "4", "8"]
     assert rows["identities"] == ["2", "2", "2"]
-    assert main(["dataset", *overrides, "--json"]) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dataset_check_of_too_few_people_shows_the_table_and_then_the_error(capsys, archives):
+    assert main(["dataset", "check", *archives]) == 2  # a batch of 64 by 4 wants 16 identities
+    said = capsys.readouterr()
+    assert _table(said.out)["identities"] == ["2", "2", "2"]
+    assert "has 2 identities (8 images)" in said.err
+
+
+def test_dataset_check_of_an_empty_folder_shows_its_zeros_and_names_folder_and_key(tmp_path, capsys, archives):
+    empty = f"dataset.query_dataset_dir={tmp_path}"
+    assert main(["dataset", "check", *archives, empty, "dataset.batch_size=4", "dataset.num_instances=2"]) == 2
+    said = capsys.readouterr()
+    assert _table(said.out)["images"] == ["8", "0", "8"]
+    assert f"error: the query folder {tmp_path} (dataset.query_dataset_dir) holds no image" in said.err
+
+
+def test_dataset_check_as_json_is_the_report_alone(capsys, archives):
+    assert main(["dataset", "check", *archives, "dataset.batch_size=4", "dataset.num_instances=2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["subsets"]["train"]["images"] == 8
+
+
+def test_the_dataset_action_prints_its_figures_as_json(tmp_path, capsys, archives):
+    few = ["dataset.batch_size=4", "dataset.num_instances=2"]
+    assert main(["dataset", *archives, *few, f"results_dir={tmp_path}", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["action"], result["figures"]["train_images"]) == ("dataset", 8)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reid.cli.output import print_report_file, print_result
+from reid.cli.output import print_report, print_result
 from reid.cli.running import switches
 from reid.cli.tools import completion, default_specs, sample, schema, spec, spec_input, version
 from reid.distributed import is_main_process
 
 if TYPE_CHECKING:
     from reid.actions.result import ActionResult
+    from reid.spec.re_identification import ReIdentificationSpec
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
@@ -95,23 +96,35 @@ def _action_command(action: str) -> click.Command:
     @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
     @switches
     def command(file: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
-        check = action == "dataset" and overrides[:1] == ("check",)
-        result = _run(action, file, overrides[1:] if check else overrides)
-        if not is_main_process():  # Lightning ran this command line once more for each further GPU
+        if action == "dataset" and overrides[:1] == ("check",):
+            _check_data(file, overrides[1:], as_json=as_json)
             return
-        if check:
-            print_report_file(result.results_dir / "report.json", as_json=as_json)
-        else:
+        result = _run(action, file, overrides)
+        if is_main_process():  # Lightning runs this command line once more for each further GPU
             print_result(result, as_json=as_json)
 
     return command
 
 
 def _run(action: str, file: Path | None, overrides: tuple[str, ...]) -> ActionResult:
+    function = getattr(importlib.import_module(f"reid.actions.{action}"), action)
+    result: ActionResult = function(_load(action, file, overrides))
+    return result
+
+
+def _check_data(file: Path | None, overrides: tuple[str, ...], *, as_json: bool) -> None:
+    """Shows what was found, also when it then refuses it."""
+    from reid.actions.dataset import inspect
+
+    found = inspect(_load("dataset", file, overrides))
+    print_report(found.subsets.report, as_json=as_json)
+    if found.refusal:
+        raise found.refusal
+
+
+def _load(action: str, file: Path | None, overrides: tuple[str, ...]) -> ReIdentificationSpec:
     from reid.spec.load import load_spec, log_report
 
     loaded = load_spec(action, file, overrides)
     log_report(loaded.report)
-    function = getattr(importlib.import_module(f"reid.actions.{action}"), action)
-    result: ActionResult = function(loaded.spec)
-    return result
+    return loaded.spec

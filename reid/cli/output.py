@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from reid.actions.result import ActionResult
+    from reid.data.dataset_report import DatasetReport
     from reid.spec.load import LoadedSpec, SpecReport
 
 
@@ -30,20 +31,17 @@ def print_result(result: ActionResult, *, as_json: bool) -> None:
     _print_table(console, "files", rows)
 
 
-def print_report_file(file: Path, *, as_json: bool) -> None:
-    """A JSON report as one table for its plain values and one for each of its blocks."""
-    text = file.read_text(encoding="utf-8")
+def print_report(report: DatasetReport, *, as_json: bool) -> None:
+    """A table with a column for each subset, and one for what shows only across them."""
+    blocks = report.to_dict()
     if as_json:
-        click.echo(text.rstrip())
+        click.echo(json.dumps(blocks, indent=2))
         return
     console = _console()
-    report: dict[str, Any] = json.loads(text)
-    plain = {name: value for name, value in report.items() if not isinstance(value, dict)}
-    if plain:
-        _print_table(console, "data set", [(name, _figure(value)) for name, value in plain.items()])
-    for name, block in report.items():
-        if isinstance(block, dict) and block:
+    for name, block in blocks.items():
+        if block:
             _print_block(console, name, block)
+    sys.stdout.flush()  # an error that follows goes to stderr, and must not stand before the table
 
 
 def print_loaded_spec(loaded: LoadedSpec, *, as_json: bool) -> None:

@@ -100,18 +100,26 @@ def schema(out: Path | None, docs: Path | None) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("data"), show_default=True, help="Folder to write."
 )
-@click.option("--identities", type=click.IntRange(min=2), help="People drawn.")
-@click.option("--cameras", type=click.IntRange(min=2), help="Cameras that see them.")
-@click.option("--images-per-camera", type=click.IntRange(min=1), help="Images of each person by each camera.")
-@click.option("--seed", type=int, help="The same seed draws the same images.")
+@click.option("--identities", type=click.IntRange(min=4), default=96, show_default=True, help="People drawn.")
+@click.option("--cameras", type=click.IntRange(min=2), default=4, show_default=True, help="Cameras that see them.")
+@click.option(
+    "--images-per-camera",
+    type=click.IntRange(min=2),
+    default=4,
+    show_default=True,
+    help="Images of each person by each camera.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed draws the same images."
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes that draw.  [default: one a core]")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @switches
-def sample(out: Path, as_json: bool, **size: int | None) -> None:
+def sample(out: Path, as_json: bool, **how: Any) -> None:
     """Draw the embedded sample: sample_train.tar.gz, sample_test.tar.gz and sample_query.tar.gz."""
     from reid.actions.sample import sample as draw
 
-    given: dict[str, int] = {name: value for name, value in size.items() if value is not None}
-    print_result(draw(out=out, **given), as_json=as_json)
+    print_result(draw(out=out, **how), as_json=as_json)
 
 
 @click.command(short_help="Print a script that switches on shell completion.")
