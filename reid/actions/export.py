@@ -41,12 +41,13 @@ def export(spec: ReIdentificationSpec) -> ActionResult:
         spec, checkpoint = hand_over(spec, "export")
         preprocess = Preprocess.from_dict(checkpoint.preprocess)
         path = Path(spec.export.onnx_file)
+        images = _pictures(spec, preprocess)
         run.begin(spec)
         parity = export_onnx(
             checkpoint.build_network(),
             path,
             preprocess=preprocess,
-            images=_pictures(spec, preprocess),
+            images=images,
             opset=spec.export.opset_version,
             metadata={
                 "backbone": checkpoint.network.backbone,
