@@ -31,7 +31,11 @@ def main() -> int:
         ),
         f"http://127.0.0.1:{prefect_port}": _start(
             [str(BIN / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(prefect_port)],
-            {"PREFECT_API_URL": "", "PREFECT_UI_API_URL": f"http://127.0.0.1:{prefect_port}/api"},
+            {
+                "PREFECT_HOME": str(HERE / ".prefect"),
+                "PREFECT_API_URL": "",
+                "PREFECT_UI_API_URL": f"http://127.0.0.1:{prefect_port}/api",
+            },
         ),
     }  # fmt: skip
     try:
