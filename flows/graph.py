@@ -11,16 +11,29 @@ log = logging.getLogger("reid.flows")  # below `reid`, so that Prefect shows it 
 PARAMS = "params.yaml"
 
 
-def record_in_dvc(spec_file: str, overrides: Sequence[str]) -> str:
+def content_of(spec_file: str) -> bytes | None:
+    """The file as it is now; None when it cannot be read, of which loading the spec tells more."""
+    try:
+        return Path(spec_file).read_bytes()
+    except OSError:
+        return None
+
+
+def record_in_dvc(spec_file: str, overrides: Sequence[str], content: bytes | None) -> str:
     """Runs `dvc commit --force` where the results are those that `dvc repro` would have made.
 
     That is so when the flow ran exactly params.yaml of a DVC project in the working directory. A failure is reported
     and not raised: the results stand, and `dvc repro` would only make them again.
 
+    Args:
+        spec_file: what the flow ran.
+        overrides: what it ran besides.
+        content: of the file when the flow read it. DVC records the parameters that stand there now.
+
     Returns:
         "committed", or a sentence on why not.
     """
-    reason = _why_not(spec_file, overrides)
+    reason = _why_not(spec_file, overrides, content)
     if not reason:
         done = subprocess.run(
             [sys.executable, "-m", "dvc", "commit", "--force", "--quiet"], capture_output=True, text=True, check=False
@@ -35,7 +48,7 @@ def record_in_dvc(spec_file: str, overrides: Sequence[str]) -> str:
     return reason
 
 
-def _why_not(spec_file: str, overrides: Sequence[str]) -> str:
+def _why_not(spec_file: str, overrides: Sequence[str], content: bytes | None) -> str:
     if overrides:
         return f"{len(overrides)} overrides were given, so these are not the results of {PARAMS}"
     if Path(spec_file).resolve() != Path(PARAMS).resolve():
@@ -43,4 +56,6 @@ def _why_not(spec_file: str, overrides: Sequence[str]) -> str:
     missing = [name for name in (".dvc", "dvc.yaml") if not Path(name).exists()]
     if missing:
         return f"{Path.cwd()} is no DVC project: it has no {' and no '.join(missing)}"
+    if content_of(spec_file) != content:
+        return f"{spec_file} was changed while the flow ran, so these are not the results of what it says now"
     return ""

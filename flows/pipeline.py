@@ -6,11 +6,12 @@ import yaml
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
-from flows.graph import record_in_dvc
+from flows.graph import content_of, record_in_dvc
 from flows.support import show_library_logs
 from reid.actions.base import tracking_of
 from reid.actions.result import ActionResult
 from reid.spec.load import dump_spec, load_spec, log_report
+from reid.spec.re_identification import ReIdentificationSpec
 from reid.tracking import pipeline_run
 from tasks.artifacts import metrics_table, pictures
 from tasks.dataset import dataset_task
@@ -38,26 +39,37 @@ def pipeline(spec: str = "params.yaml", overrides: tuple[str, ...] = ()) -> dict
         `dvc` ("committed", or why not).
     """
     show_library_logs()
-    loaded = load_spec("", spec, overrides)
+    content = content_of(spec)
+    loaded = load_spec("", spec, overrides)  # once: who edits the file meanwhile changes the next run, not this one
     log_report(loaded.report)
-    whole = loaded.spec
-    with pipeline_run(tracking_of(whole), name="pipeline", resolved_spec=yaml.safe_load(dump_spec(whole))) as parent:
-        given = [*overrides, *([f"mlflow.parent_run={parent.id}"] if parent.id else [])]
+    given = loaded.spec
+    with pipeline_run(tracking_of(given), name="pipeline", resolved_spec=yaml.safe_load(dump_spec(given))) as parent:
+        whole = _with_parent(given, parent.id)
         if IF_EXISTS not in loaded.report.normalised:
-            given.append(f"{IF_EXISTS}=restart_if_changed")
+            whole = _replacing_a_changed_training(whole)
         results = [
-            dataset_task(load_spec("dataset", spec, given).spec),
-            train_task(load_spec("train", spec, given).spec),
-            select_task(load_spec("select", spec, given).spec),
-            evaluate_task(load_spec("evaluate", spec, given).spec),
-            inference_task(load_spec("inference", spec, given).spec),
-            export_task(load_spec("export", spec, given).spec),
+            dataset_task(whole),
+            train_task(whole),
+            select_task(whole),
+            evaluate_task(whole),
+            inference_task(whole),
+            export_task(whole),
+            register_task(whole),
         ]
-        if whole.mlflow.enable:
-            results.append(register_task(load_spec("register", spec, given).spec))
-    summary = _summary(whole.results_dir, results, parent.id, record_in_dvc(spec, overrides))
+    summary = _summary(whole.results_dir, results, parent.id, record_in_dvc(spec, overrides, content))
     _publish(summary, results)
     return summary
+
+
+def _with_parent(spec: ReIdentificationSpec, run_id: str | None) -> ReIdentificationSpec:
+    """The spec of which each action's MLflow run is nested under a parent; the same one when tracking is off."""
+    if not run_id:
+        return spec
+    return spec.model_copy(update={"mlflow": spec.mlflow.model_copy(update={"parent_run": run_id})})
+
+
+def _replacing_a_changed_training(spec: ReIdentificationSpec) -> ReIdentificationSpec:
+    return spec.model_copy(update={"train": spec.train.model_copy(update={"if_exists": "restart_if_changed"})})
 
 
 def _summary(results_dir: str, results: list[ActionResult], run_id: str | None, dvc: str) -> dict[str, Any]:

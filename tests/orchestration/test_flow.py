@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.orchestration.helpers import Project
+from tests.orchestration.helpers import Project, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -87,6 +88,32 @@ def checkpoint_takes_the_parent_run(run_id: str) -> None:
     second = json.loads(Path("results/again/metrics.json").read_text())
     assert second["checkpoint_sha256"] == first["checkpoint_sha256"]
     assert second["mAP"] == first["mAP"]
+
+
+def test_an_edit_of_the_spec_while_the_flow_runs_is_for_the_next_run_and_tracking_off_registers_nothing(
+    inside: Project,
+) -> None:
+    from flows.pipeline import pipeline
+
+    inside.set(mlflow__enable=False)
+    with ThreadPoolExecutor(1) as editor:
+        edited = editor.submit(_edit_once_there_is, inside.folder / "results" / "dataset" / "index.json", inside)
+        summary = pipeline()
+        edited.result()
+
+    rows = (inside.folder / "results" / "train" / "metrics.csv").read_text().splitlines()
+    assert len(rows) == 1 + 2  # the head and the two epochs that the flow was started with
+    assert summary["dvc"] == (
+        "params.yaml was changed while the flow ran, so these are not the results of what it says now"
+    )
+    assert not (inside.folder / "dvc.lock").read_text().count("results/train")
+    registration = json.loads(Path(summary["files"]["register/registration"]).read_text())
+    assert registration == {"registered": False, "reason": "mlflow.enable is false"}
+
+
+def _edit_once_there_is(file: Path, project: Project) -> None:
+    wait_until(file.is_file, what=str(file), log=file)
+    project.set(train__num_epochs=1)
 
 
 def test_a_wrong_key_fails_the_flow_run_with_the_three_parts_and_no_second_attempt(inside: Project) -> None:
