@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -63,6 +64,7 @@ def train_as_command(spec: ReIdentificationSpec) -> ActionResult:
     with tempfile.TemporaryDirectory(prefix="reid-train-") as folder:
         file = Path(folder) / "experiment.yaml"
         file.write_text(dump_spec(spec), encoding="utf-8")
+        already = _status_lines(spec)
         command = [sys.executable, "-m", "reid.cli", "train", "-e", str(file), "--json"]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -78,7 +80,7 @@ def train_as_command(spec: ReIdentificationSpec) -> ActionResult:
         finally:
             _stop(process)
     if code:
-        raise _failure(spec, code)
+        raise _failure(_status_lines(spec)[len(already) :], code)
     return _result(json.loads(printed))
 
 
@@ -99,12 +101,19 @@ def _stop(process: subprocess.Popen[str]) -> None:
         process.wait()
 
 
-def _failure(spec: ReIdentificationSpec, code: int) -> ReidError:
-    """The error of the training, from the last line of its status.json."""
+def _status_lines(spec: ReIdentificationSpec) -> list[str]:
+    """status.json of the training's folder; it grows by each run, so that what stands there may be an old story."""
     try:
-        lines = (spec.results_folder("train") / "status.json").read_text(encoding="utf-8").splitlines()
+        return (spec.results_folder("train") / "status.json").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+
+
+def _failure(lines: Sequence[str], code: int) -> ReidError:
+    """The error of a training, from the last of the status lines that it wrote."""
+    try:
         record: dict[str, Any] = json.loads(lines[-1])
-    except (OSError, ValueError, IndexError):
+    except (ValueError, IndexError):
         record = {}
     if record.get("status") != "FAILURE":
         return ReidError(f"the training ended with exit code {code}", "", "its log lines above tell why")

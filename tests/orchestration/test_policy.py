@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,13 +19,15 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.states import Failed
 from prefect.tasks import Task
 
-from flows.graph import record_in_dvc
+from flows.graph import content_of, record_in_dvc
 from reid.data.sources import TransientError
 from reid.data.transfer import Patience, with_retries
 from reid.errors import DataError, FetchError, ReidError, SpecError
+from reid.files import sole_writer
+from reid.spec.load import load_spec
 from tasks.artifacts import MAX_WIDTH, data_uri, metrics_table
 from tasks.policy import lost_connection
-from tasks.train import train_task
+from tasks.train import train_as_command, train_task
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,9 +69,58 @@ def test_metrics_table_is_markdown_with_four_places() -> None:
 def test_results_of_other_settings_are_never_committed_to_dvc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").touch()
-    assert "1 overrides" in record_in_dvc("params.yaml", ["train.num_epochs=2"])
-    assert "other.yaml" in record_in_dvc("other.yaml", [])
-    assert "no .dvc and no dvc.yaml" in record_in_dvc("params.yaml", [])
+    assert "1 overrides" in record_in_dvc("params.yaml", ["train.num_epochs=2"], b"")
+    assert "other.yaml" in record_in_dvc("other.yaml", [], None)
+    assert "no .dvc and no dvc.yaml" in record_in_dvc("params.yaml", [], b"")
+
+
+def test_a_spec_that_was_edited_while_the_flow_ran_is_not_committed_to_dvc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / "dvc.yaml").touch()
+    (tmp_path / "params.yaml").write_text("train: {num_epochs: 20}")
+    content = content_of("params.yaml")
+    (tmp_path / "params.yaml").write_text("train: {num_epochs: 30}")
+    assert "params.yaml was changed while the flow ran" in record_in_dvc("params.yaml", [], content)
+
+
+@pytest.mark.slow
+def test_a_training_command_that_dies_early_is_not_given_the_error_of_an_earlier_one(tmp_path: Path) -> None:
+    folder = tmp_path / "train"
+    folder.mkdir()
+    old = {"status": "FAILURE", "error": "DataError", "message": "an old story"}
+    (folder / "status.json").write_text(json.dumps(old) + "\n")
+    spec = load_spec("train", None, [f"results_dir={tmp_path}", "device=cpu", "train.num_gpus=2"]).spec
+    with (
+        sole_writer(folder),
+        pytest.raises(ReidError) as failed,
+    ):  # the command finds the folder taken, and writes nothing
+        train_as_command(spec)
+    assert "the training ended with exit code" in failed.value.found
+    assert "an old story" not in str(failed.value)
+
+
+def test_the_demo_forgets_the_servers_and_settings_of_its_user() -> None:
+    theirs = {
+        "PREFECT_API_URL": "http://127.0.0.1:9/api",
+        "PREFECT_HOME": "/nowhere",
+        "PREFECT_PROFILE": "cloud",
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+    }
+    program = """
+from flows.demo import stand_alone
+stand_alone()
+from prefect.settings import get_current_settings
+from reid.tracking import Tracking
+settings = get_current_settings()
+print(settings.home, settings.api.url, Tracking().resolved_uri)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=os.environ | theirs, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [str(ROOT / ".prefect"), "None", f"sqlite:///{ROOT / 'mlflow.db'}"]
 
 
 def test_there_is_a_deployment_for_the_pipeline_and_for_each_action() -> None:
