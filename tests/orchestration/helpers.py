@@ -62,7 +62,7 @@ def make_project(tmp_path: Path) -> Project:
     for name in (".dvcignore", ".gitignore", "dvc.yaml", "params.yaml"):
         shutil.copy(ROOT / name, folder / name)
     stages = (folder / "dvc.yaml").read_text()
-    (folder / "dvc.yaml").write_text(stages.replace("reid sample", f"reid sample {' '.join(SAMPLE)}", 1))
+    (folder / "dvc.yaml").write_text(stages.replace("${reid} sample", f"${{reid}} sample {' '.join(SAMPLE)}", 1))
     project = Project(folder, os.environ | offline(tmp_path / "home"))
     project.set(
         model__backbone="mobilenetv3_small_100",
