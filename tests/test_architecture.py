@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,24 @@ def test_no_file_names_a_package_registry_or_a_machine() -> None:
     ]
 
     assert named == []
+
+
+def test_every_room_stands_in_the_layers() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = next(contract["layers"] for contract in settings["contracts"] if contract["type"] == "layers")
+    rooms = {
+        f"reid.{path.stem}"
+        for path in (ROOT / "reid").iterdir()
+        if path.name != "__init__.py" and (path.suffix == ".py" or (path / "__init__.py").is_file())
+    }
+
+    assert {room for layer in layers for room in layer.split(" | ")} == rooms | {"flows", "tasks"}
+
+
+def test_every_room_but_tracking_is_kept_from_mlflow() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = next(contract["layers"] for contract in settings["contracts"] if contract["type"] == "layers")
+    kept = next(contract for contract in settings["contracts"] if contract.get("forbidden_modules") == ["mlflow"])
+
+    rooms = {room for layer in layers for room in layer.split(" | ") if room.startswith("reid.")}
+    assert set(kept["source_modules"]) == rooms - {"reid.tracking"}
