@@ -1,6 +1,6 @@
 #!/bin/sh
-# The slow tests use a real S3 server (Ceph's gateway) and a real browser. Installs them where that can be done without
-# asking; elsewhere the tests that need them skip and say so.
+# The slow tests use a real S3 server (Ceph's gateway). Installs it where that can be done without asking; elsewhere the
+# tests that need it skip and say so.
 set -eu
 missing=""
 command -v radosgw >/dev/null 2>&1 && command -v ceph-osd >/dev/null 2>&1 && command -v ceph-mon >/dev/null 2>&1 ||

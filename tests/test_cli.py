@@ -119,6 +119,20 @@ def test_schema_writes_schemas_and_the_key_table(tmp_path, capsys):
     assert (tmp_path / "spec.md").read_text() == (_REPOSITORY / "docs" / "spec.md").read_text()
 
 
+def test_written_schemas_promise_no_search_that_does_not_exist(tmp_path):
+    assert main(["schema", "--out", str(tmp_path)]) == 0
+    assert json.loads((tmp_path / "schemas" / "manifest.json").read_text())["automl_enabled"] is False
+    assert yaml.safe_load((tmp_path / "references" / "skill_info.yaml").read_text())["automl_enabled"] is False
+
+
+def test_help_of_sample_shows_defaults_and_least_values(capsys):
+    assert main(["sample", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for bounds in ("[default: 96; x>=4]", "[default: 4; x>=2]", "[default: 0; x>=0]", "[default: one a core]"):
+        assert bounds in text
+    assert main(["sample", "--identities", "3"]) == 2
+
+
 @pytest.mark.parametrize("arguments", [["nothing"], ["train", "--nothing"], ["spec", "check", "--action", "nothing"]])
 def test_a_command_line_that_cannot_be_parsed_exits_with_2(capsys, arguments):
     assert main(arguments) == 2

@@ -40,7 +40,7 @@ class DatasetSpec(Section):
     )
     batch_size: int = key(64, "Training images in a batch, all GPUs together.", ge=1, popular=True)
     val_batch_size: int = key(128, "Images in a batch of validation, evaluation and inference.", ge=1, popular=True)
-    num_workers: int = key(8, "Processes that read images.", ge=0, tao_bounds=(1, None), popular=True)
+    num_workers: int = key(8, "Threads that check and decode images; 0 is 1.", ge=0, tao_bounds=(1, None), popular=True)
     pixel_mean: tuple[float, float, float] = key(
         (0.485, 0.456, 0.406), "Mean of the red, green and blue values, as fractions.", automl=False
     )

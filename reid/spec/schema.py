@@ -74,7 +74,7 @@ def manifest() -> dict[str, Any]:
             }
             for action in TAO_ACTIONS
         },
-        "automl_enabled": True,
+        "automl_enabled": False,  # as in skill_info.yaml; the lists below are for a search of the reader's own
         "failures": {},
         "model": _MODEL,
         "network_arch": _ARCH,

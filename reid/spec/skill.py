@@ -51,7 +51,7 @@ def skill_info() -> dict[str, Any]:
     return {
         "name": "re-identification",
         "network_arch": "re_identification",
-        "automl_enabled": True,
+        "automl_enabled": False,  # TAO's layout has the field; this project has no search that it could start
         "container_image": "",
         "gpu_spec_key": "train.num_gpus",
         "actions": {action: _action(action) for action in TAO_ACTIONS},

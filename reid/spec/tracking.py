@@ -12,7 +12,10 @@ class MlflowSpec(Section):
 
     enable: bool = key(False, "Record runs, metrics and files in MLflow.", ours=True)
     tracking_uri: str = key(
-        "", "MLflow server or store; empty: sqlite:///mlflow.db in the working directory.", ours=True
+        "",
+        "MLflow server or store; empty: MLFLOW_TRACKING_URI of the environment, else sqlite:///mlflow.db in the "
+        "working directory.",
+        ours=True,
     )
     experiment: str = key("reid", "MLflow experiment that runs are listed under.", ours=True)
     model_name: str = key("reid", "Name in the model registry.", ours=True)
