@@ -20,7 +20,7 @@ from reid.errors import SpecError
 TAO_RESNETS = {f"resnet_{depth}": f"resnet{depth}" for depth in (18, 34, 50, 101, 152)}
 """TAO's spelling of the ResNets and timm's; with it come bag-of-tricks' details (no ReLU in the stem)."""
 
-_TRANSFORMERS = ("swin", "vit", "deit", "beit", "eva")
+_TRANSFORMERS = ("swin", "vit", "deit", "beit", "eva", "flexivit", "cait")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class ReidNetwork(nn.Module):
     `forward` is the embedding, as it is exported; `training_output` is what the losses need.
 
     Raises:
-        SpecError: timm does not know the backbone.
+        SpecError: timm does not know the backbone, or it does not take images of that size.
     """
 
     def __init__(self, settings: NetworkSettings) -> None:
@@ -136,15 +136,19 @@ class ReidNetwork(nn.Module):
 
 
 def is_transformer(backbone: str) -> bool:
-    """Whether the spec's transformer keys (drop rates, reduce_feat_dim, bicubic resize) apply to this backbone."""
+    """Whether the spec's transformer keys (drop rates, reduce_feat_dim) and TAO's recipe for Swin apply.
+
+    True of plain vision transformers: bicubic resize, noise in erased rectangles, their own width as the embedding's.
+    Networks that mix attention with convolutions, and all others, are trained like ResNets.
+    """
     return backbone.startswith(_TRANSFORMERS)
 
 
 def build_backbone(settings: NetworkSettings) -> nn.Module:
-    """The timm network without its classifier, with bag-of-tricks' changes.
+    """The timm network without its classifier, for the input size, with bag-of-tricks' changes.
 
     Raises:
-        SpecError: timm does not know the name; the nearest names are given.
+        SpecError: timm does not know the name (the nearest are given), or cannot build it for that size.
     """
     name = TAO_RESNETS.get(settings.backbone, settings.backbone)
     if not timm.is_model(name):
@@ -152,21 +156,31 @@ def build_backbone(settings: NetworkSettings) -> nn.Module:
             f"model.backbone={settings.backbone} is neither a name of TAO's nor a network of timm {timm.__version__}",
             fix=_nearest_names(name),
         )
-    options: dict[str, Any] = {}
-    if is_transformer(name):
-        options = {
-            "img_size": (settings.input_height, settings.input_width),
-            "proj_drop_rate": settings.drop_out,
-            "attn_drop_rate": settings.att_drop_rate,
-            "drop_path_rate": settings.drop_path,
-        }
-    backbone: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, **options)
+    backbone = _create(name, settings)
     if isinstance(backbone, timm.models.resnet.ResNet):
         _set_last_stride(backbone, settings.last_stride)
         if settings.backbone in TAO_RESNETS:
             backbone.act1 = nn.Identity()
     if settings.gem_pooling:
         _set_gem_pooling(backbone, settings.backbone)
+    return backbone
+
+
+def _create(name: str, settings: NetworkSettings) -> nn.Module:
+    """timm's network, told the input size where its constructor takes one: many attend over a fixed grid of patches."""
+    options: dict[str, Any] = {"pretrained": False, "num_classes": 0}
+    if is_transformer(name):
+        options["proj_drop_rate"] = settings.drop_out
+        options["attn_drop_rate"] = settings.att_drop_rate
+        options["drop_path_rate"] = settings.drop_path
+    try:
+        try:
+            size = (settings.input_height, settings.input_width)
+            backbone: nn.Module = timm.create_model(name, img_size=size, **options)
+        except TypeError:  # an unexpected keyword: the network takes images of any size
+            backbone = timm.create_model(name, **options)
+    except Exception as error:  # each of timm's families refuses sizes in its own way
+        raise _unfit(settings, error) from error
     return backbone
 
 
@@ -218,9 +232,12 @@ def _width(backbone: nn.Module, settings: NetworkSettings) -> int:
     """Numbers that the backbone gives for one image, found by trying."""
     was_training = backbone.training
     backbone.eval()
-    with torch.inference_mode():
-        image = torch.zeros(1, 3, settings.input_height, settings.input_width)
-        vector = _pooled(backbone, image)
+    image = torch.zeros(1, 3, settings.input_height, settings.input_width)
+    try:
+        with torch.inference_mode():
+            vector = _pooled(backbone, image)
+    except Exception as error:  # see _create: some families find out only with an image
+        raise _unfit(settings, error) from error
     backbone.train(was_training)
     if vector.ndim != 2:
         raise SpecError(
@@ -229,6 +246,22 @@ def _width(backbone: nn.Module, settings: NetworkSettings) -> int:
             "choose a backbone that pools its output",
         )
     return int(vector.shape[1])
+
+
+def _unfit(settings: NetworkSettings, error: Exception) -> SpecError:
+    here = (settings.input_height, settings.input_width)
+    made_for = timm.get_pretrained_cfg(TAO_RESNETS.get(settings.backbone, settings.backbone))
+    height, width = made_for.input_size[-2:] if made_for else here
+    fix = "choose a backbone that takes any size, such as resnet_50, convnext_tiny or swin_tiny_patch4_window7_224"
+    if (height, width) != here and height % 32 == width % 32 == 0:  # the spec allows no other sizes
+        fix = f"set model.input_height={height} and model.input_width={width}, the size it was made for, or {fix}"
+    detail = str(error).splitlines()[0][:200] if str(error) else "no detail"
+    return SpecError(
+        f"model.backbone={settings.backbone} does not work with model.input_height={here[0]} and "
+        f"model.input_width={here[1]} ({type(error).__name__}: {detail})",
+        "some of timm's networks take square images only, or sides of certain multiples, or do not pool their output",
+        fix,
+    )
 
 
 def _nearest_names(name: str) -> str:

@@ -149,6 +149,53 @@ def test_timm_networks_of_all_kinds_give_one_embedding_an_image(name: str) -> No
     assert torch.isfinite(embeddings).all()
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cait_xxs24_224", "coat_lite_tiny", "coatnet_pico_rw_224", "efficientvit_m0", "eva02_tiny_patch14_224",
+        "flexivit_small", "gcvit_xxtiny", "gmlp_ti16_224", "hiera_tiny_224", "levit_128s", "maxvit_rmlp_pico_rw_256",
+        "mixer_s32_224", "mobilevit_xxs", "pit_ti_224", "swinv2_cr_tiny_224", "test_vit_relpos", "tiny_vit_5m_224",
+        "tnt_s_patch16_224", "visformer_tiny", "vit_tiny_patch16_224", "volo_d1_224", "xcit_nano_12_p16_224",
+    ],
+)  # fmt: skip
+def test_families_that_attend_over_a_fixed_grid_take_a_persons_upright_shape(name: str) -> None:
+    net = network(name)
+
+    with torch.inference_mode():
+        embeddings = net(images(2))
+
+    assert embeddings.shape == (2, net.embedding_dim)
+    assert torch.isfinite(embeddings).all()
+    assert not torch.equal(embeddings[0], embeddings[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "own_size"),
+    [
+        ("convit_tiny", 224),  # its grid of positions is square
+        ("mvitv2_tiny", 224),  # asserts it, without a word
+        ("nest_tiny", 224),  # says so
+        ("efficientformer_l1", 224),  # has a table for one size
+        ("halonet26t", 256),  # sides must be multiples of its blocks
+        ("crossvit_9_240", None),  # one square size, which is no multiple of 32
+    ],
+)
+def test_families_that_take_square_images_alone_are_refused_in_words(name: str, own_size: int | None) -> None:
+    with pytest.raises(SpecError, match=rf"backbone={name} does not work .*input_height=64 and .*input_width=32") as e:
+        network(name)
+
+    assert "choose a backbone" in e.value.fix
+    assert ("input_height" in e.value.fix) == (own_size is not None)
+    if own_size:
+        assert f"set model.input_height={own_size} and model.input_width={own_size}" in e.value.fix
+        assert network(name, input_height=own_size, input_width=own_size).embedding_dim == 16
+
+
+def test_an_image_smaller_than_a_networks_pooling_is_refused_in_words() -> None:
+    with pytest.raises(SpecError, match=r"backbone=inception_v3 does not work .*RuntimeError"):
+        network("inception_v3")
+
+
 def test_generalised_mean_pooling_equals_a_loop() -> None:
     pool, maps = GeneralisedMeanPooling(flatten=True, p=2.5), torch.randn(2, 3, 4, 2)
 
