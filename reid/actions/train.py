@@ -138,7 +138,7 @@ def _network(spec: ReIdentificationSpec, train_set: Subset, *, resumed: bool) ->
     network = ReidNetwork(network_settings_of(spec, num_classes=len(train_set.pids)))
     model = spec.model
     if not resumed and model.pretrained_model_path:
-        load_file(network.backbone, Path(model.pretrained_model_path))
+        load_file(network.backbone, Path(model.pretrained_model_path), settings=network.settings)
     elif not resumed and model.pretrain_choice == "imagenet":
         load_imagenet(network.backbone, model.backbone)
     log.info(

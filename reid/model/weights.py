@@ -2,13 +2,15 @@
 
 Names are compared after the prefixes that programs put before the backbone's own names are taken off. A file of which
 no name is known, but whose tensors have the backbone's shapes in the backbone's order, is taken by order (the same
-network under another program's names). What did not match is reported, and under half of the backbone is an error: no
-training starts from random weights by accident.
+network under another program's names). Position tables of another input size are resampled, by timm's own rules. What
+did not match is reported, and under half of the backbone is an error: no training starts from random weights by
+accident.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,8 @@ import timm
 from torch import Tensor, nn
 
 from reid.errors import CheckpointError
-from reid.model.checkpoint import read_tensors
-from reid.model.network import TAO_RESNETS
+from reid.model.checkpoint import OURS, read_tensors
+from reid.model.network import TAO_RESNETS, NetworkSettings, build_backbone
 
 log = logging.getLogger(__name__)
 
@@ -53,18 +55,21 @@ class WeightReport:
         )
 
 
-def load_file(backbone: nn.Module, path: Path) -> WeightReport:
+def load_file(backbone: nn.Module, path: Path, *, settings: NetworkSettings | None = None) -> WeightReport:
     """Fills a backbone from a .pth file; the ID classifier and other parts of it are left out.
 
     Args:
         backbone: as `build_backbone` makes it; changed in place.
         path: a state dict, or a checkpoint that holds one, of timm, torchvision, Lightning or this package.
+        settings: what the backbone was built from; without them, a checkpoint of this package is taken to be of the
+            same input size. The images behind any other file are taken to be of timm's size for the network.
 
     Raises:
         CheckpointError: not a weights file, or under half of the backbone's tensors match.
     """
-    weights = {_bare(name): tensor for name, tensor in _state_dict(read_tensors(path), path).items()}
-    return _fill(backbone, weights, str(path))
+    content = read_tensors(path)
+    weights = {_bare(name): tensor for name, tensor in _state_dict(content, path).items()}
+    return _fill(backbone, weights, str(path), built_from=settings, origin=_origin(content))
 
 
 def load_imagenet(backbone: nn.Module, name: str) -> WeightReport:
@@ -91,8 +96,23 @@ def load_imagenet(backbone: nn.Module, name: str) -> WeightReport:
     return _fill(backbone, weights, f"timm ({timm_name})")
 
 
-def _fill(backbone: nn.Module, weights: dict[str, Tensor], source: str) -> WeightReport:
+def _fill(
+    backbone: nn.Module,
+    weights: dict[str, Tensor],
+    source: str,
+    *,
+    built_from: NetworkSettings | None = None,
+    origin: NetworkSettings | None = None,
+) -> WeightReport:
+    """Fills the backbone built from `built_from` with what fits of weights that `origin`, where known, describes."""
     state = backbone.state_dict()
+    try:
+        converted = _converted(weights, backbone, built_from, origin)
+    except Exception as error:  # each family of timm's has rules of its own, and a foreign file breaks them in any way
+        log.info("%s is taken without timm's conversion (%s: %s)", source, type(error).__name__, error)
+        converted = weights
+    if _fitting(converted, state) >= _fitting(weights, state):  # some conversions are for the authors' own files alone
+        weights = converted
     if not weights.keys() & state.keys() and (renamed := _by_order(weights, state)):
         log.info("the names in %s are another program's; its tensors fit the backbone one by one, in order", source)
         weights = renamed
@@ -118,7 +138,62 @@ def _fill(backbone: nn.Module, weights: dict[str, Tensor], source: str) -> Weigh
         )
     backbone.load_state_dict(taken, strict=False)
     log.info("%s", report)
+    for tensor in report.mismatched:
+        log.warning(
+            "%s has another shape of this tensor, which therefore starts from random values: %s", source, tensor
+        )
     return report
+
+
+def _converted(
+    weights: dict[str, Tensor],
+    backbone: nn.Module,
+    built_from: NetworkSettings | None,
+    origin: NetworkSettings | None,
+) -> dict[str, Tensor]:
+    """The weights with positions resampled to the backbone's input size, where timm knows how."""
+    if origin is None or (built_from and built_from.backbone != origin.backbone):
+        return _by_timms_rules(weights, backbone)
+    if built_from is None or _size(built_from) == _size(origin):
+        return weights
+    return _from_size(origin, weights, _size(built_from))
+
+
+def _by_timms_rules(weights: dict[str, Tensor], backbone: nn.Module) -> dict[str, Tensor]:
+    """What timm does to a file of pretrained weights before it loads it: older names, other patch and window sizes.
+
+    It takes the positions in the file to form a square.
+    """
+    for kind in type(backbone).__mro__:
+        convert: Any = getattr(sys.modules[kind.__module__], "checkpoint_filter_fn", None)
+        if convert is not None:
+            return dict(convert(dict(weights), backbone))
+    return weights
+
+
+def _from_size(origin: NetworkSettings, weights: dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
+    """Weights of the same backbone at another size; neither need be square, for timm resizes the network itself."""
+    source: Any = build_backbone(origin)
+    if not hasattr(source, "set_input_size"):
+        return weights
+    source.load_state_dict({name: weights[name] for name in source.state_dict()})
+    source.set_input_size(img_size=size)
+    resized: dict[str, Tensor] = source.state_dict()
+    return weights | resized
+
+
+def _fitting(weights: dict[str, Tensor], state: dict[str, Tensor]) -> int:
+    return sum(name in weights and weights[name].shape == tensor.shape for name, tensor in state.items())
+
+
+def _origin(content: Any) -> NetworkSettings | None:
+    """The network that a checkpoint of this package describes; None for other files."""
+    ours = content.get(OURS) if isinstance(content, dict) else None
+    return NetworkSettings(**ours["network"]) if isinstance(ours, dict) else None
+
+
+def _size(settings: NetworkSettings) -> tuple[int, int]:
+    return settings.input_height, settings.input_width
 
 
 def _by_order(weights: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:

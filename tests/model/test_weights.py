@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import time
 from pathlib import Path
 
@@ -63,6 +65,73 @@ def test_the_learned_exponent_of_gem_pooling_is_a_weight_like_any_other(tmp_path
     load_file(ours, tmp_path / "weights.pth")
 
     assert float(ours.get_parameter("global_pool.p").detach()) == 4.5
+
+
+@pytest.mark.parametrize(
+    ("name", "positions"),
+    [
+        ("vit_tiny_patch16_224", "pos_embed"),
+        ("swin_tiny_patch4_window7_224", "layers.3.blocks.1.attn.relative_position_bias_table"),
+    ],
+)
+def test_position_tables_of_square_images_do_not_start_at_random_in_an_upright_network(
+    name: str, positions: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = NetworkSettings(name, 3, 256, 128)
+    torch.manual_seed(1)
+    square = timm.create_model(name, num_classes=0)
+    torch.save(square.state_dict(), tmp_path / "weights.pth")
+    # timm's own loader, the other way round: it makes the network and puts the weights in
+    expected = timm.create_model(
+        name, num_classes=0, img_size=(256, 128), pretrained=True,
+        pretrained_cfg_overlay={"state_dict": square.state_dict()},
+    ).state_dict()  # fmt: skip
+    ours = build_backbone(settings)
+
+    report = load_file(ours, tmp_path / "weights.pth", settings=settings)
+
+    assert square.state_dict()[positions].shape != expected[positions].shape
+    assert (report.missing, report.mismatched) == ((), ())
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in ours.state_dict().items())
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def checkpoint_of(backbone: nn.Module, settings: NetworkSettings) -> dict[str, object]:
+    state = {f"network.backbone.{name}": tensor for name, tensor in backbone.state_dict().items()}
+    return {"state_dict": state, "reid": {"network": settings.to_dict()}}
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 32), (128, 32)])
+def test_positions_of_an_upright_network_of_ours_stay_where_they_were(height: int, width: int, tmp_path: Path) -> None:
+    trained = NetworkSettings("test_vit", 3, 64, 32)  # 16 x 16 patches: 4 rows of 2, behind the class token
+    theirs = build_backbone(trained)
+    rows = torch.arange(4.0)[:, None].expand(4, 2).reshape(1, 8, 1)
+    with torch.no_grad():
+        theirs.get_parameter("pos_embed")[:, 1:] = rows
+    torch.save(checkpoint_of(theirs, trained), tmp_path / "model.pth")
+    settings = dataclasses.replace(trained, input_height=height, input_width=width)
+    ours = build_backbone(settings)
+
+    report = load_file(ours, tmp_path / "model.pth", settings=settings)
+
+    assert report.mismatched == ()
+    grid = ours.get_parameter("pos_embed").detach()[0, 1:, 0].view(height // 16, width // 16)
+    assert torch.equal(grid[:, 0], grid[:, 1])  # rows are still rows ...
+    assert (grid[1:, 0] > grid[:-1, 0]).all()  # ... in their order from top to bottom
+    if height == trained.input_height:
+        assert same(ours, theirs)
+
+
+def test_a_tensor_that_cannot_be_resampled_is_a_warning_that_names_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.save(timm.create_model("cait_xxs24_224", num_classes=0).state_dict(), tmp_path / "weights.pth")
+
+    report = load_file(build_backbone(NetworkSettings("cait_xxs24_224", 3, 64, 32)), tmp_path / "weights.pth")
+
+    assert report.mismatched == ("pos_embed (1, 196, 192) for (1, 8, 192)",)
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert "starts from random values: pos_embed (1, 196, 192) for (1, 8, 192)" in warning
 
 
 def test_weights_of_another_network_are_refused_with_names_of_both(tmp_path: Path) -> None:
