@@ -63,7 +63,7 @@ def _draw_sample() -> None:
 
 
 def _show(summary: dict[str, Any], seconds: float) -> None:
-    figures = Table(title="people never seen in training", title_justify="left")
+    figures = Table(title="on unseen people", title_justify="left")
     figures.add_column("figure")
     figures.add_column("value", justify="right")
     for name, value in summary["metrics"].items():

@@ -56,9 +56,16 @@ def pipeline(spec: str = "params.yaml", overrides: tuple[str, ...] = ()) -> dict
             export_task(whole),
             register_task(whole),
         ]
+        parent.log_metrics(_evaluated(results))
     summary = _summary(whole.results_dir, results, parent.id, record_in_dvc(spec, overrides, content))
     _publish(summary, results)
     return summary
+
+
+def _evaluated(results: list[ActionResult]) -> dict[str, float]:
+    """The figures of the evaluation; on the parent run they let pipelines be compared at a glance."""
+    evaluation = next(result for result in results if result.action == "evaluate")
+    return {name: value for name, value in evaluation.figures.items() if isinstance(value, float)}
 
 
 def _with_parent(spec: ReIdentificationSpec, run_id: str | None) -> ReIdentificationSpec:

@@ -38,12 +38,16 @@ def main() -> int:
             },
         ),
     }  # fmt: skip
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: both servers are stopped
     try:
         for address, server in servers.items():
             _wait(address, server)
         mlflow_address, prefect_address = servers
-        sys.stdout.write(f"\n  MLflow   {mlflow_address}   runs, metrics, pictures, registered models\n")
-        sys.stdout.write(f"  Prefect  {prefect_address}   flow runs, task logs, artifacts\n\n  Ctrl-C stops both.\n")
+        sys.stdout.write(f"\n  MLflow   {mlflow_address}/#/experiments   runs, metrics, pictures\n")
+        sys.stdout.write(f"           {mlflow_address}/#/models        registered models\n")
+        sys.stdout.write(
+            f"  Prefect  {prefect_address}/runs   flow runs, task logs, artifacts\n\n  Ctrl-C stops both.\n"
+        )
         sys.stdout.flush()
         while all(server.poll() is None for server in servers.values()):
             time.sleep(0.5)

@@ -96,6 +96,7 @@ def offline(home: Path) -> dict[str, str]:
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "DO_NOT_TRACK": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_TRACKING_URI": "",  # mlflow.set_tracking_uri of another test leaves its server's address here
         "DVC_NO_ANALYTICS": "true",
         "GIT_AUTHOR_NAME": "Somebody",
         "GIT_AUTHOR_EMAIL": "somebody@example.org",

@@ -34,7 +34,7 @@ def s3(ceph: Ceph, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
-    return boto3.client("s3")
+    return boto3.session.Session().client("s3")  # the default session remembers the credentials of other tests
 
 
 def test_archives_pushed_by_dvc_are_pulled_back_and_read_from_s3(project: Project, ceph: Ceph, s3: Any) -> None:
