@@ -99,7 +99,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         preprocess=ours["preprocess"],
         pids=tuple(ours["pids"]),
         metrics=ours["metrics"],
-        metrics_epoch=ours["metrics_epoch"],
+        metrics_epoch=ours.get("metrics_epoch"),
         spec=ours["spec"],
         provenance=ours["provenance"],
     )

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from reid.data.augment import Augmentation
 from reid.data.module import Batch
 from reid.distributed import rank_and_count
+from reid.model.checkpoint import OURS
 from reid.model.losses import LossParts, ReidCriterion
 from reid.model.network import ReidNetwork
 from reid.model.optim import Schedule, build_optimizer
@@ -86,7 +87,7 @@ class ReidModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what is needed to use the network without its spec."""
-        checkpoint["reid"] = {
+        checkpoint[OURS] = {
             **self._checkpoint_block,
             "epoch": self.current_epoch,
             "step": self.global_step,
@@ -96,8 +97,8 @@ class ReidModule(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes the last validation's figures along on resume."""
-        self.validation_metrics = dict(checkpoint["reid"]["metrics"])
-        self.validation_epoch = checkpoint["reid"]["metrics_epoch"]
+        self.validation_metrics = dict(checkpoint[OURS]["metrics"])
+        self.validation_epoch = checkpoint[OURS].get("metrics_epoch")
 
     def _generator(self, batch_idx: int) -> torch.Generator:
         rank, _ = rank_and_count()

@@ -53,6 +53,15 @@ def test_a_checkpoint_gives_back_the_network_in_evaluation_mode_with_equal_embed
         assert torch.allclose(rebuilt(images), network(images), atol=1e-6)
 
 
+@pytest.mark.parametrize(("stored", "epoch"), [({"metrics_epoch": 1}, 1), ({"metrics_epoch": None}, None), ({}, None)])
+def test_a_checkpoint_tells_whose_figures_it_carries_unless_an_older_version_wrote_it(
+    stored: dict[str, Any], epoch: int | None, tmp_path: Path
+) -> None:
+    checkpoint = load_checkpoint(save(tmp_path / "model.pth", content(ReidNetwork(SETTINGS), **stored)))
+
+    assert checkpoint.metrics_epoch == epoch
+
+
 def test_the_centers_of_the_center_loss_do_not_disturb_the_network(tmp_path: Path) -> None:
     checkpoint = load_checkpoint(save(tmp_path / "model.pth", content(ReidNetwork(SETTINGS))))
 
