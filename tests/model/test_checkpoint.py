@@ -28,7 +28,6 @@ def content(weights_of: ReidNetwork, **changes: Any) -> dict[str, Any]:
         "epoch": 2,
         "step": 30,
         "metrics": {"mAP": 0.25},
-        "metrics_epoch": 0,
         **changes,
     }
     weights = {f"network.{name}": tensor for name, tensor in weights_of.state_dict().items()}
