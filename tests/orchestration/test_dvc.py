@@ -52,8 +52,7 @@ def test_repro_runs_all_also_with_tracking_off_then_nothing_then_what_a_change_c
 
     project.run("git", "add", "--all")
     project.run("git", "commit", "--quiet", "--message", "Results")
-    untracked = ("--set-param", "mlflow.enable=false")
-    changed = project.run("dvc", "exp", "run", "--set-param", "train.num_epochs=1", *untracked, "evaluate")
+    changed = project.run("dvc", "exp", "run", "-S", "train.num_epochs=1", "-S", "mlflow.enable=false", "evaluate")
     assert stages_run(changed) == ["train", "select", "evaluate"]
     assert epochs_in(project) == 1  # fewer epochs begin anew: nothing of the longer training is left
     assert json.loads((project.folder / "results" / "select" / "selection.json").read_text())["epoch"] == 0
