@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.callbacks import Checkpoint as CheckpointCallback
+from torch import Tensor
 
 from reid.distributed import share_buffers
 from reid.errors import ReidError
@@ -44,7 +46,31 @@ class EpochRecord:
 
 
 class Divergence(Callback):
-    """Stops a run whose loss is no longer a number, before it is validated or another checkpoint is written."""
+    """Stops a run whose loss or weights are no longer numbers, before it is validated or a checkpoint is written."""
+
+    def __init__(self) -> None:
+        self._loss: Tensor | None = None  # of the last step, or of the first one that was not a finite number
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Remembers the loss, on its device: reading it at every step would make a GPU wait."""
+        loss = outputs["loss"].detach()
+        self._loss = loss if self._loss is None else torch.where(self._loss.isfinite(), loss, self._loss)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Looks at the losses so far and at the weights that are about to be written, in all processes.
+
+        Raises:
+            ReidError: one of them is not a finite number; the file is not written.
+        """
+        loss = 0.0 if self._loss is None else float(self._loss)
+        finite = math.isfinite(loss) and all(bool(weights.isfinite().all()) for weights in pl_module.parameters())
+        if not trainer.strategy.reduce_boolean_decision(finite):
+            bad = "" if not math.isfinite(loss) else ", with weights that are no numbers"
+            raise _diverged(f"epoch {trainer.current_epoch} is {loss} by step {trainer.global_step}{bad}")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Looks at the mean loss of the epoch.
@@ -54,11 +80,15 @@ class Divergence(Callback):
         """
         loss = float(trainer.callback_metrics["train_loss"])
         if not math.isfinite(loss):
-            raise ReidError(
-                f"the training loss of epoch {trainer.current_epoch} is {loss}",
-                "a network does not recover from that, so nothing further is written; earlier checkpoints are good",
-                "lower train.optim.base_lr, set train.grad_clip=1.0, or use train.precision=fp32",
-            )
+            raise _diverged(f"epoch {trainer.current_epoch} is {loss}")
+
+
+def _diverged(what: str) -> ReidError:
+    return ReidError(
+        f"the training loss of {what}",
+        "a network does not recover from that, so nothing further is written; earlier checkpoints are good",
+        "lower train.optim.base_lr, set train.grad_clip=1.0, or use train.precision=fp32",
+    )
 
 
 class Validation(Callback):
