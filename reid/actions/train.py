@@ -33,6 +33,7 @@ from reid.data.module import TrainingData
 from reid.data.records import Subset
 from reid.devices import Hardware
 from reid.distributed import is_main_process
+from reid.errors import SpecError
 from reid.model.checkpoint import FORMAT
 from reid.model.fit import fit
 from reid.model.module import ReidModule
@@ -141,6 +142,14 @@ def _network(spec: ReIdentificationSpec, train_set: Subset, *, resumed: bool) ->
         load_file(network.backbone, Path(model.pretrained_model_path), settings=network.settings)
     elif not resumed and model.pretrain_choice == "imagenet":
         load_imagenet(network.backbone, model.backbone)
+    elif not resumed and model.pretrain_choice == "self":
+        raise SpecError(
+            "model.pretrain_choice=self, and model.pretrained_model_path is not set",
+            "there are no weights to start from, and random ones instead would be a different experiment without "
+            "saying so",
+            "give a file with model.pretrained_model_path=FILE, or ask for random weights with "
+            'model.pretrain_choice=""',
+        )
     log.info(
         "network %s: %d-dimensional embedding, %d identities, %.1f million parameters",
         model.backbone,

@@ -28,9 +28,11 @@ class ModelSpec(Section):
     )
     pretrain_choice: Literal["imagenet", "self", ""] = key(
         "imagenet",
-        "Where initial weights come from: imagenet, self (a re-identification network), or empty for random.",
+        "Initial weights: imagenet (timm's), self (the file of pretrained_model_path), or empty for random ones.",
     )
-    pretrained_model_path: str = key("", "File of initial weights, read as pretrain_choice says.")
+    pretrained_model_path: str = key(
+        "", "File of initial weights for the backbone; once set, it is read whatever pretrain_choice is."
+    )
     input_channels: int = key(3, "Colour channels.", ge=3, le=3, no_effect="images are always read as RGB")
     input_width: int = key(
         128, "Width in pixels every image is resized to.", ge=32, multiple_of=32, tao_bounds=(128, 128)
