@@ -44,6 +44,7 @@ from reid.model.weights import load_file, load_imagenet
 from reid.retrieval.metrics import measure
 from reid.spec.load import dump_spec
 from reid.spec.re_identification import ReIdentificationSpec
+from reid.tracking.provenance import revision_tags
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ def train(spec: ReIdentificationSpec) -> ActionResult:
         pl.seed_everything(seed, workers=True, verbose=False)
         network = _network(spec, train_set, resumed=resume_from is not None)
         module = _module(spec, network, setting)
-        batches, validate = _batches(spec, setting, module), _validation(spec, subsets, hardware)
+        batches, validate = _batches(spec, setting), _validation(spec, subsets, hardware)
         run.begin(spec)
         run.record()  # now, as a training is resumed and watched before it ends
         run.tracker.set_tags({f"fingerprint.{name}": value for name, value in fingerprints.items()})
@@ -173,6 +174,7 @@ def _module(spec: ReIdentificationSpec, network: ReidNetwork, setting: _Setting)
         "spec": yaml.safe_load(dump_spec(spec)),
         "provenance": {
             "version": __version__,
+            **_revision(),
             "seed": setting.seed,
             "train_fingerprint": report.fingerprint,
             "validation_fingerprints": {
@@ -203,12 +205,19 @@ def _module(spec: ReIdentificationSpec, network: ReidNetwork, setting: _Setting)
     )
 
 
-def _batches(spec: ReIdentificationSpec, setting: _Setting, module: ReidModule) -> TrainingData:
-    records = [
-        record for record in setting.subsets["train"].records if record.pid in set(setting.subsets["train"].pids)
-    ]
+def _revision() -> dict[str, str | bool]:
+    """Git commit of the working directory, and whether files differ from it; empty outside a working copy."""
+    tags = revision_tags(Path.cwd())
+    if "mlflow.source.git.commit" not in tags:
+        return {}
+    return {"revision": tags["mlflow.source.git.commit"], "revision_changed": tags["reid.git_dirty"] == "true"}
+
+
+def _batches(spec: ReIdentificationSpec, setting: _Setting) -> TrainingData:
+    train_set = setting.subsets["train"]
+    classes = {pid: index for index, pid in enumerate(train_set.pids)}
+    records = [record for record in train_set.records if record.pid in classes]
     pack = setting.subsets.pack([r.path for r in records], preprocess_of(spec), workers=spec.dataset.num_workers)
-    classes = {pid: index for index, pid in enumerate(setting.subsets["train"].pids)}
     return TrainingData(
         pack.images,
         [classes[record.pid] for record in records],
