@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from reid.actions.base import action_run
 from reid.actions.result import ActionResult
-from reid.actions.subsets import Subsets, open_subsets
+from reid.actions.subsets import Subsets, open_subsets, require_images
 from reid.data.checks import require_evaluable, require_trainable
 from reid.data.readers import require_named
-from reid.data.records import Subset
 from reid.errors import DataError, SpecError
 from reid.files import write_json
 from reid.spec.re_identification import ReIdentificationSpec
@@ -77,23 +76,6 @@ def inspect(spec: ReIdentificationSpec) -> Inspection:
         FetchError: a place cannot be reached.
     """
     return _inspect(spec, _locations(spec))
-
-
-def require_images(subset: Subset, key: str) -> None:
-    """Refuses an empty subset, whatever the names of its files.
-
-    Args:
-        key: the one of the spec that names the folder, for the message.
-
-    Raises:
-        DataError: the folder holds no image.
-    """
-    if not subset.images:
-        raise DataError(
-            f"the {subset.name} folder {subset.root} ({key}) holds no image",
-            f"it has {len(subset.foreign)} files, and none ends in .jpg, .jpeg, .png, .bmp or .webp",
-            f"set {key} to a folder or an archive of images, or dataset.recursive=true when they lie in folders below",
-        )
 
 
 def _locations(spec: ReIdentificationSpec) -> dict[str, tuple[str, str]]:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from reid.actions.base import action_run
-from reid.actions.dataset import KEYS, require_images
+from reid.actions.dataset import KEYS
 from reid.actions.handover import hand_over
 from reid.actions.result import ActionResult
-from reid.actions.subsets import BYTES_PER_GB
+from reid.actions.subsets import BYTES_PER_GB, require_images
 from reid.data.archives import open_folder
 from reid.data.cache import cache_folder
 from reid.data.images import Pixels, Preprocess, load_image

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reid.actions.base import action_run
-from reid.actions.dataset import KEYS, require_images
 from reid.actions.handover import hand_over
 from reid.actions.result import ActionResult
 from reid.actions.scoring import batch_size_of, embed_pack
 from reid.actions.settings import device_of
-from reid.actions.subsets import open_subsets, query_and_gallery_places
+from reid.actions.subsets import open_subsets, query_and_gallery_places, require_images
 from reid.data.images import Preprocess
 from reid.data.progress import progress
 from reid.data.records import Record, Subset
@@ -43,7 +42,7 @@ def inference(spec: ReIdentificationSpec) -> ActionResult:
         spec, checkpoint = hand_over(spec, "inference")
         subsets = open_subsets(spec, places, named=False)
         for name, subset in subsets.by_name.items():
-            require_images(subset, _key(spec, name, places[name][0]))
+            require_images(subset, places[name][0])
         images = [(name, path) for name, subset in subsets.by_name.items() for path in subset.images]
         run.begin(spec)
         preprocess = Preprocess.from_dict(checkpoint.preprocess)
@@ -73,11 +72,6 @@ def inference(spec: ReIdentificationSpec) -> ActionResult:
         return ActionResult(
             "inference", run.folder, figures, {"inference": output, "embeddings": table}, run.tracker.id
         )
-
-
-def _key(spec: ReIdentificationSpec, name: str, own: str) -> str:
-    """The key that gives a subset's place: the action's own where it is set."""
-    return own if getattr(spec.inference, own.partition(".")[2]) else KEYS[name]
 
 
 def write_inference_json(path: Path, images: Sequence[Path], vectors: FloatArray) -> None:

@@ -17,7 +17,7 @@ from reid.data.images import Preprocess
 from reid.data.pack import Pack, pack_images
 from reid.data.readers import read_market1501, require_named
 from reid.data.records import Record, Subset
-from reid.errors import SpecError
+from reid.errors import DataError, SpecError
 from reid.retrieval.embeddings import Embeddings, FloatArray
 from reid.spec.re_identification import ReIdentificationSpec
 
@@ -87,19 +87,48 @@ def open_subsets(spec: ReIdentificationSpec, locations: dict[str, tuple[str, str
         folder = open_folder(location, cache_dir=cache_dir, max_bytes=int(dataset.max_archive_gb * BYTES_PER_GB))
         subset = read_market1501(folder, name=name, recursive=dataset.recursive)
         if named:
+            require_images(subset, key)
             require_named(subset)
         subsets.append(subset)
     report = check(*subsets, on_bad_image=dataset.on_bad_image, workers=max(dataset.num_workers, 1))
     return Subsets({subset.name: usable(subset, report) for subset in subsets}, report, cache_dir)
 
 
+def require_images(subset: Subset, key: str) -> None:
+    """Refuses an empty subset, whatever the names of its files.
+
+    Args:
+        key: the one of the spec that names the folder, for the message.
+
+    Raises:
+        DataError: the folder holds no image.
+    """
+    if not subset.images:
+        raise DataError(
+            f"the {subset.name} folder {subset.root} ({key}) holds no image",
+            f"it has {len(subset.foreign)} files, and none ends in .jpg, .jpeg, .png, .bmp or .webp",
+            f"set {key} to a folder or an archive of images, or dataset.recursive=true when they lie in folders below",
+        )
+
+
 def query_and_gallery_places(spec: ReIdentificationSpec, action: str) -> dict[str, tuple[str, str]]:
     """Where an action's query and gallery images are: its own keys, else those of `dataset`; never another action's."""
     own = getattr(spec, action)
     return {
-        "query": (f"{action}.query_dataset", own.query_dataset or spec.dataset.query_dataset_dir),
-        "gallery": (f"{action}.test_dataset", own.test_dataset or spec.dataset.test_dataset_dir),
+        "query": _first_set(
+            (f"{action}.query_dataset", own.query_dataset),
+            ("dataset.query_dataset_dir", spec.dataset.query_dataset_dir),
+        ),
+        "gallery": _first_set(
+            (f"{action}.test_dataset", own.test_dataset),
+            ("dataset.test_dataset_dir", spec.dataset.test_dataset_dir),
+        ),
     }
+
+
+def _first_set(own: tuple[str, str], shared: tuple[str, str]) -> tuple[str, str]:
+    """Key and place: the action's own unless only the shared one is set."""
+    return shared if shared[1] and not own[1] else own
 
 
 def embeddings_of(vectors: FloatArray, records: Sequence[Record]) -> Embeddings:

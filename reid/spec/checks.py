@@ -65,11 +65,11 @@ def check_keys_together(spec: ReIdentificationSpec, action: str, problems: list[
                 "set model.id_loss_type=softmax",
             )
         )
-    if action == "select" and spec.select.method == "from_epoch_number" and spec.select.epoch_number is None:
-        problems.append(
+    if spec.select.method == "from_epoch_number" and spec.select.epoch_number is None:
+        problems.append(  # in every action: a pipeline must know before it trains
             Problem(
                 "select.method is from_epoch_number, and select.epoch_number is not set",
-                "",
+                "there is no epoch to take the checkpoint of",
                 "add select.epoch_number=N, counted from 0",
             )
         )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
@@ -19,8 +19,6 @@ from reid.retrieval.metrics import (
 )
 from tests import oracles
 from tests.retrieval.scenes import Scene, at_ranks, on_a_line, scattered
-
-repeatable = settings(derandomize=True, deadline=None, max_examples=40)
 
 
 def test_average_precision_of_hits_at_ranks_1_and_3_is_five_sixths():
@@ -106,7 +104,6 @@ def test_average_precision_equals_scikit_learn_where_no_distances_tie(seed):
             assert value == pytest.approx(average_precision_score(matches, np.arange(len(matches), 0, -1)))
 
 
-@repeatable
 @given(seed=st.integers(0, 10_000), queries=st.integers(1, 8), gallery=st.integers(1, 25), max_rank=st.integers(1, 30))
 def test_figures_equal_the_oracle_for_any_size(seed, queries, gallery, max_rank):
     scene = scattered(seed, queries=queries, gallery=gallery, ties=True)
@@ -114,7 +111,6 @@ def test_figures_equal_the_oracle_for_any_size(seed, queries, gallery, max_rank)
         _assert_equals_oracle(scene, max_rank=max_rank)
 
 
-@repeatable
 @given(seed=st.integers(0, 10_000))
 def test_permuting_the_gallery_changes_no_figure(seed):
     scene = scattered(seed, ties=True)
@@ -123,7 +119,6 @@ def test_permuting_the_gallery_changes_no_figure(seed):
     _assert_same_figures(scene, replace(scene, gallery=turned))
 
 
-@repeatable
 @given(seed=st.integers(0, 10_000), smallest=st.floats(1e-6, 1.0), largest=st.floats(1.0, 1e6))
 def test_scaling_each_vector_changes_no_figure_when_vectors_are_l2_normalised(seed, smallest, largest):
     scene = scattered(seed)
@@ -135,7 +130,6 @@ def test_scaling_each_vector_changes_no_figure_when_vectors_are_l2_normalised(se
     _assert_same_figures(scene, replace(scene, query=query, gallery=gallery))
 
 
-@repeatable
 @given(seed=st.integers(0, 10_000))
 def test_every_figure_is_a_fraction_and_the_cmc_never_falls(seed):
     metrics = measure(scattered(seed, ties=True).rank(), max_rank=40)

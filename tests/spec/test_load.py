@@ -249,8 +249,9 @@ def test_a_gpu_named_twice_is_refused(refused):
     assert "names a GPU twice" in refused("", "train.gpu_ids=[1,1]", "dataset.batch_size=64").found
 
 
-def test_from_epoch_number_needs_an_epoch(refused):
-    assert "select.epoch_number" in refused("", "select.method=from_epoch_number", action="select").found
+@pytest.mark.parametrize("action", ["select", "train", ""])
+def test_from_epoch_number_needs_an_epoch_before_any_training(refused, action):
+    assert "select.epoch_number" in refused("", "select.method=from_epoch_number", action=action).found
 
 
 def test_the_report_keeps_what_was_given_beside_what_it_became(tmp_path):
@@ -311,6 +312,7 @@ def _coherent(values):
         "train.validation_interval": 1,
         "train.checkpoint_interval": 1,
         "model.id_loss_type": "softmax",
+        "select.epoch_number": values.get("select.epoch_number", 0),
     }
 
 
