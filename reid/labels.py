@@ -1,7 +1,21 @@
-"""Market-1501's two special identities."""
+"""Market-1501's labels: what a file name says of its picture, and the two special identities."""
+
+from __future__ import annotations
+
+import re
 
 JUNK_PID = -1
 """Bad detections: dropped from training and evaluation, never a match and never a miss."""
 
 DISTRACTOR_PID = 0
 """Background people: kept in the gallery, never a match."""
+
+_NAME = re.compile(r"(-?[0-9]+)_c([0-9]+)")
+
+
+def labels_of(name: str) -> tuple[int, int] | None:
+    """Identity and camera that the base name of an image gives; None where it does not follow the naming."""
+    match = _NAME.match(name)
+    if match is None or int(match[1]) < JUNK_PID:
+        return None
+    return int(match[1]), int(match[2])

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from pathlib import Path
 
 from reid.data.images import is_image
 from reid.data.records import Record, Subset
 from reid.errors import DataError
-from reid.labels import JUNK_PID
+from reid.labels import JUNK_PID, labels_of
 
 log = logging.getLogger(__name__)
 
-_NAME = re.compile(r"(-?[0-9]+)_c([0-9]+)")
 _EXAMPLE = "0007_c2s1_000003_00.jpg"
 
 
@@ -110,10 +108,8 @@ def _images_below(root: Path, *, recursive: bool) -> tuple[Path, list[Path]]:
 
 
 def _record(path: Path) -> Record | None:
-    match = _NAME.match(path.name)
-    if match is None or int(match[1]) < JUNK_PID:
-        return None
-    return Record(path, pid=int(match[1]), camid=int(match[2]))
+    labels = labels_of(path.name)
+    return None if labels is None else Record(path, pid=labels[0], camid=labels[1])
 
 
 def _what_else(subset: Subset) -> str:

@@ -18,6 +18,7 @@ class DistanceRows(Protocol):
     name: str
     num_queries: int
     num_gallery: int
+    largest: float  # no distance is larger
     device: torch.device
 
     def rows(self, start: int, stop: int) -> Tensor:
@@ -57,6 +58,8 @@ class EuclideanDistance:
         self._gallery = torch.from_numpy(np.ascontiguousarray(g)).to(self.device)  # [G, D]
         self._query_squares = self._query.square().sum(dim=1)  # [Q]
         self._gallery_squares = self._gallery.square().sum(dim=1)  # [G]
+        longest = [float(squares.max().sqrt()) for squares in (self._query_squares, self._gallery_squares)]
+        self.largest = 4.0 if l2_normalise else sum(longest) ** 2
 
     def rows(self, start: int, stop: int) -> Tensor:
         """float32 [stop - start, G] of |q|^2 + |g|^2 - 2 q.g, clamped at zero against rounding."""

@@ -1,7 +1,7 @@
 """The ranking of a gallery for each query: the one object that every figure and every picture is read from.
 
-The camera rule is applied as a mask before anything is ranked (Market-1501: gallery images of the query's own identity
-and camera are left out), so a number and a picture cannot disagree. Memory grows with Q + G, not with Q x G.
+The camera rule is applied before anything is ranked (Market-1501: gallery images of the query's own identity and camera
+are left out), so a number and a picture cannot disagree. Time grows with Q x G, memory with Q + G.
 """
 
 from __future__ import annotations
@@ -9,41 +9,59 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from reid.errors import DataError
 from reid.labels import DISTRACTOR_PID
+from reid.retrieval.counting import BlockLabels, BlockRanks, rank_block
 from reid.retrieval.distance import DistanceRows
 from reid.retrieval.embeddings import BoolArray, Embeddings, FloatArray, IntArray
+from reid.retrieval.pairs import Exclude, label_pairs
 
-_BYTES_PER_PAIR = 34  # one block: distances, masks, search positions (int64) and their flat copies
+HISTOGRAM_BINS = 16384
+
+_BYTES_PER_PAIR = 40  # one block on a GPU: distances, search positions (int64) and their flat copies
+_LARGEST_BLOCK = 64 * 2**20  # bytes of distances: more gains nothing once the products run at full speed
 
 
 @dataclass(frozen=True)
 class Ranking:
     """For each query: at which ranks its matches stand, and which gallery images come first.
 
-    A match is a gallery image of the query's identity that the camera rule leaves in. Where distances are equal, a
+    A match is a gallery image of the query's identity that the exclusion rule leaves in. Where distances are equal, a
     wrong image stands before a right one and otherwise the earlier row first: a network that maps all images to one
     point scores as badly as it deserves, and the order of the gallery changes no figure.
 
     Attributes:
+        match_offsets: int64 [Q + 1]; the matches of query q are the entries match_offsets[q]:match_offsets[q + 1] of
+            the next four.
         match_ranks: int64 [M], ascending within a query; rank 1 is the nearest.
-        match_offsets: int64 [Q + 1]; the matches of query q are match_ranks[match_offsets[q]:match_offsets[q + 1]].
-        num_candidates: int64 [Q], gallery images that the camera rule leaves to each query.
+        match_rows: int64 [M], gallery rows.
+        match_distances: float32 [M].
+        match_camera_ranks: int64 [M], the rank among the gallery images of the match's own camera alone.
+        num_candidates: int64 [Q], gallery images that the exclusion rule leaves to each query.
         top_indices: int64 [Q, K], gallery rows of the nearest K; -1 where fewer remain.
         top_distances: float32 [Q, K]; infinite where fewer remain.
         top_matches: bool [Q, K], True where that gallery image is a match.
+        different: int64 [HISTOGRAM_BINS], pairs of different people by distance, in equal bins of
+            [0, largest_distance]. Queries labelled as distractors are not counted: who they show is not known.
+        largest_distance: no distance is larger.
         distance: name of the distance, for reports.
+        exclude: the exclusion rule.
     """
 
-    match_ranks: IntArray
     match_offsets: IntArray
+    match_ranks: IntArray
+    match_rows: IntArray
+    match_distances: FloatArray
+    match_camera_ranks: IntArray
     num_candidates: IntArray
     top_indices: IntArray
     top_distances: FloatArray
     top_matches: BoolArray
+    different: IntArray
+    largest_distance: float
     distance: str
+    exclude: Exclude
 
     @property
     def num_queries(self) -> int:
@@ -65,8 +83,9 @@ def rank(
     query: Embeddings,
     gallery: Embeddings,
     *,
+    exclude: Exclude = "same_camera",
     top_k: int = 10,
-    memory_bytes: int = 512 * 2**20,
+    memory_bytes: int = 2**30,
 ) -> Ranking:
     """Ranks the gallery for each query.
 
@@ -74,80 +93,67 @@ def rank(
         distances: gives the distances of a block of queries.
         query: labels of the Q queries.
         gallery: labels of the G gallery images.
+        exclude: what is left out of a query's ranking.
         top_k: how many nearest images to keep for pictures; the figures always use the whole gallery.
         memory_bytes: working memory of one block of queries.
+
+    Raises:
+        DataError: a single query's distances need more than that memory, or images cannot be told apart by name.
     """
-    device = distances.device
-    labels = [torch.from_numpy(array).to(device) for array in (query.pids, query.camids, gallery.pids, gallery.camids)]
-    query_pids, query_camids, gallery_pids, gallery_camids = labels
     total, gallery_size = distances.num_queries, distances.num_gallery
-    rows = max(1, min(total, memory_bytes // (_BYTES_PER_PAIR * gallery_size)))
-    blocks = []
+    rows = block_rows(total, gallery_size, memory_bytes)
+    pairs = label_pairs(query, gallery, exclude)
+    cameras, camera_of_row = np.unique(gallery.camids, return_inverse=True)
+    counted = query.pids != DISTRACTOR_PID
+    top_k = min(top_k, gallery_size)
+    blocks: list[BlockRanks] = []
+    different = np.zeros(HISTOGRAM_BINS, np.int64)
     for start in range(0, total, rows):
         stop = min(start + rows, total)
-        same_pid = query_pids[start:stop, None] == gallery_pids[None, :]  # [b, 1] == [1, G] -> [b, G]
-        excluded = same_pid & (query_camids[start:stop, None] == gallery_camids[None, :])
-        is_match = same_pid & ~excluded & (query_pids[start:stop, None] != DISTRACTOR_PID)
-        block = distances.rows(start, stop).masked_fill_(excluded, torch.inf)
         blocks.append(
-            (*_match_ranks(block, is_match), *_nearest(block, is_match, min(top_k, gallery_size)), excluded.sum(1))
+            rank_block(
+                distances.rows(start, stop),
+                BlockLabels(
+                    matches=pairs.block(start, stop, pairs.is_match),
+                    excluded=pairs.block(start, stop, pairs.excluded),
+                    counted=counted[start:stop],
+                    camera_of_row=camera_of_row,
+                    num_cameras=len(cameras),
+                ),
+                top_k=top_k,
+                histogram=different,
+                bins_per_unit=HISTOGRAM_BINS / distances.largest,
+            )
         )
-    ranks, counts, top_distances, top_indices, top_matches, num_excluded = (
-        torch.cat(parts).cpu().numpy() for parts in zip(*blocks, strict=True)
-    )
     return Ranking(
-        match_ranks=ranks,
-        match_offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)]),
-        num_candidates=gallery_size - num_excluded,
-        top_indices=np.where(np.isinf(top_distances), -1, top_indices),
-        top_distances=top_distances,
-        top_matches=top_matches,
+        match_offsets=pairs.offsets_of(pairs.is_match),
+        match_ranks=np.concatenate([block.ranks for block in blocks]),
+        match_rows=np.concatenate([block.rows for block in blocks]),
+        match_distances=np.concatenate([block.distances for block in blocks]),
+        match_camera_ranks=np.concatenate([block.camera_ranks for block in blocks]),
+        num_candidates=gallery_size - np.diff(pairs.offsets_of(pairs.excluded)),
+        top_indices=np.concatenate([block.top_indices for block in blocks]),
+        top_distances=np.concatenate([block.top_distances for block in blocks]),
+        top_matches=np.concatenate([block.top_matches for block in blocks]),
+        different=different,
+        largest_distance=distances.largest,
         distance=distances.name,
+        exclude=exclude,
     )
 
 
-def _match_ranks(block: Tensor, is_match: Tensor) -> tuple[Tensor, Tensor]:
-    """Ranks of all matches without sorting the gallery: each wrong image is binary-searched among the few matches.
+def block_rows(queries: int, gallery: int, memory_bytes: int) -> int:
+    """How many queries are ranked at once.
 
-    Returns:
-        int64 [M] ranks, query by query, ascending; int64 [b] number of matches of each query.
+    Raises:
+        DataError: not even one fits.
     """
-    queries = len(block)
-    counts = is_match.sum(dim=1)  # [b]
-    most = int(counts.max())
-    if most == 0:
-        return counts.new_empty(0), counts
-    found = is_match.nonzero()  # [M, 2], row by row
-    slot = torch.arange(len(found), device=block.device) - (counts.cumsum(0) - counts)[found[:, 0]]
-    matches = block.new_full((queries, most), torch.inf)  # [b, R], padded with infinity
-    matches[found[:, 0], slot] = block[found[:, 0], found[:, 1]]
-    matches = matches.sort(dim=1).values
-    # A wrong image at distance d stands before every match at distance >= d: count it at the first such match.
-    first = torch.searchsorted(matches, block)  # [b, G] in 0..R; R: behind all matches
-    first += torch.arange(queries, device=block.device)[:, None] * (most + 1)
-    wrong = first[~(is_match | torch.isinf(block))]
-    before = torch.bincount(wrong, minlength=queries * (most + 1)).view(queries, most + 1)[:, :most].cumsum(dim=1)
-    ranks = before + torch.arange(1, most + 1, device=block.device)  # [b, R] + [R] -> [b, R]
-    return ranks[torch.arange(most, device=block.device)[None, :] < counts[:, None]], counts
-
-
-def _nearest(block: Tensor, is_match: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Distances, indices and matches of each row's nearest k, ordered by distance, wrong before right, row."""
-    distances, indices = block.topk(k, dim=1, largest=False)
-    cut = distances[:, -1:]
-    tied = ((block <= cut).sum(dim=1) > k) & ~torch.isinf(cut[:, 0])  # the k-th place is shared: which ones stay in?
-    for row in tied.nonzero()[:, 0].tolist():
-        candidates = (block[row] <= cut[row]).nonzero()[:, 0]
-        order = candidates[_stable_order(block[row, candidates][None], is_match[row, candidates][None])[0]]
-        indices[row], distances[row] = order[:k], block[row, order[:k]]
-    indices, by_row = indices.sort(dim=1)
-    distances = distances.gather(1, by_row)
-    matches = is_match.gather(1, indices)
-    order = _stable_order(distances, matches)
-    return distances.gather(1, order), indices.gather(1, order), matches.gather(1, order)
-
-
-def _stable_order(distances: Tensor, matches: Tensor) -> Tensor:
-    """Positions [b, n] that sort by distance, then wrong before right, then as they came."""
-    order = matches.to(torch.uint8).argsort(dim=1, stable=True)
-    return order.gather(1, distances.gather(1, order).argsort(dim=1, stable=True))
+    fitting = memory_bytes // (_BYTES_PER_PAIR * gallery)
+    if fitting < 1:
+        needed = _BYTES_PER_PAIR * gallery / 1e9
+        raise DataError(
+            f"a working memory of {memory_bytes / 1e9:.3g} GB for a gallery of {gallery:,} images",
+            f"one query's distances to all of them need {needed:.2g} GB",
+            f"set evaluate.memory_gb={max(0.1, round(needed * 8, 1)):g} or more",
+        )
+    return min(queries, fitting, max(16, _LARGEST_BLOCK // (4 * gallery)))

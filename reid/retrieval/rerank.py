@@ -77,6 +77,7 @@ class KReciprocalDistance:
         self.device = self._original.device
         self.num_queries, self.num_gallery = len(query), len(gallery)
         self.name = f"k_reciprocal(k1={k1}, k2={k2}, lambda={lambda_value:g}) of {self._original.name}"
+        self.largest = 1.0
         self._lambda = lambda_value
         keep = min(max(k1 + 1, k2), len(everyone))
         neighbours, self._largest = self._nearest(keep)

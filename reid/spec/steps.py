@@ -43,6 +43,46 @@ class EvaluateSpec(Section):
     )
     results_dir: str = key("", "Folder of the results; empty: <results_dir>/evaluate.")
     trt_engine: str = key("", "TensorRT engine to measure.", no_effect=_NO_TENSORRT)
+    embeddings: str = key(
+        "",
+        "File of embeddings to measure instead of a checkpoint: .npz with query and gallery, or .parquet or TAO's "
+        "inference.json, where query_dataset tells which images are queries.",
+        ours=True,
+    )
+    query_embeddings: str = key("", "File of the query embeddings alone: .npz, .parquet or inference.json.", ours=True)
+    gallery_embeddings: str = key(
+        "", "File of the gallery embeddings alone: .npz, .parquet or inference.json.", ours=True
+    )
+    exclude: Literal["same_camera", "same_image", "none"] = key(
+        "same_camera",
+        "Gallery images left out of a query's ranking: those of its identity by its own camera (Market-1501), only the "
+        "query image itself, or none.",
+        ours=True,
+    )
+    average_precision: Literal["sum", "trapezoid"] = key(
+        "sum", "Form of AP: the mean of precision at each match, or Market-1501's original trapezoids.", ours=True
+    )
+    l2_normalise: bool = key(
+        True, "Scale embeddings to unit length before distances; false: raw Euclidean distance.", ours=True
+    )
+    query_expansion: Literal["none", "aqe", "alpha_qe"] = key(
+        "none",
+        "Replace each query by the mean of itself and its nearest gallery images, unweighted or by similarity to the "
+        "power of expansion_alpha.",
+        ours=True,
+    )
+    expansion_k: int = key(5, "Gallery images averaged into a query by query_expansion.", ge=1, ours=True)
+    expansion_alpha: float = key(3.0, "Exponent of the similarity in alpha_qe.", ge=0, ours=True)
+    augmentation_k: int = key(
+        0, "Replace each gallery embedding by the mean of itself and this many nearest others; 0: off.", ge=0, ours=True
+    )
+    memory_gb: float = key(
+        1.0, "Working memory of distances and ranking beside the embeddings themselves, gigabytes.", gt=0, ours=True
+    )
+    bootstrap: int = key(
+        1000, "Resamples of the query identities for the 95 % intervals; 0: no intervals.", ge=0, ours=True
+    )
+    report: bool = key(True, "Write report.html, a page with figures and ranked galleries.", ours=True)
 
 
 class InferenceSpec(Section):

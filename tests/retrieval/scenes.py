@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ class Scene:
     gallery: Embeddings
     l2_normalise: bool = False
 
-    def rank(self, **options: int) -> Ranking:
+    def rank(self, **options: Any) -> Ranking:
         distances = EuclideanDistance(self.query, self.gallery, l2_normalise=self.l2_normalise)
         return rank(distances, self.query, self.gallery, **options)
 

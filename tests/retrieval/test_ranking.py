@@ -1,12 +1,18 @@
 """Who stands at which rank: the camera rule, distractors, ties, and blocks."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
+from reid.errors import DataError
+from reid.retrieval.counting import BlockLabels, BlockRanks, rank_block, rank_block_by_tensors
+from reid.retrieval.distance import EuclideanDistance
 from reid.retrieval.embeddings import Embeddings
-from tests.retrieval.scenes import at_ranks, on_a_line, scattered
+from reid.retrieval.pairs import label_pairs
+from reid.retrieval.ranking import HISTOGRAM_BINS, Ranking
+from tests import oracles
+from tests.retrieval.scenes import Scene, at_ranks, on_a_line, scattered
 
 RIGHT, WRONG = 7, 9  # identities; the query shows 7 under camera 1
 OWN, OTHER = 1, 2  # cameras
@@ -114,12 +120,88 @@ def test_kept_distances_ascend_and_are_the_smallest_of_the_whole_gallery():
     assert (np.diff(ranking.top_distances, axis=1) >= 0).all()
 
 
-@pytest.mark.parametrize("memory_bytes", [1, 34 * 40 * 5])
+@pytest.mark.parametrize("memory_bytes", [40 * 40, 40 * 40 * 5])
 def test_block_size_changes_nothing(memory_bytes):
     scene = scattered(13, ties=True)
     whole, blocks = scene.rank(), scene.rank(memory_bytes=memory_bytes)
-    for name in ("match_ranks", "match_offsets", "num_candidates", "top_indices", "top_distances", "top_matches"):
-        np.testing.assert_array_equal(getattr(blocks, name), getattr(whole, name), err_msg=name)
+    for field in fields(Ranking):
+        np.testing.assert_array_equal(getattr(blocks, field.name), getattr(whole, field.name), err_msg=field.name)
+
+
+def test_a_memory_too_small_for_one_query_is_refused_with_one_that_works():
+    with pytest.raises(DataError, match=r"evaluate.memory_gb=0.1") as refused:
+        scattered(13).rank(memory_bytes=40 * 40 - 1)
+    assert "gallery of 40 images" in refused.value.found
+
+
+@pytest.mark.parametrize("ties", [True, False])
+@pytest.mark.parametrize("exclude", ["same_camera", "none"])
+@pytest.mark.parametrize("top_k", [1, 7, 40])
+def test_compiled_and_tensor_passes_give_the_same_integers(ties, exclude, top_k):
+    scene = scattered(15, ties=ties)
+    pairs = label_pairs(scene.query, scene.gallery, exclude)
+    labels = BlockLabels(
+        matches=pairs.block(2, 12, pairs.is_match),
+        excluded=pairs.block(2, 12, pairs.excluded),
+        counted=np.arange(10) != 3,
+        camera_of_row=scene.gallery.camids,
+        num_cameras=4,
+    )
+    results, histograms = [], []
+    for function in (rank_block, rank_block_by_tensors):
+        histogram = np.zeros(50, np.int64)
+        block = EuclideanDistance(scene.query, scene.gallery, l2_normalise=scene.l2_normalise).rows(2, 12)
+        results.append(function(block, labels, top_k=top_k, histogram=histogram, bins_per_unit=12.5))
+        histograms.append(histogram)
+    np.testing.assert_array_equal(*histograms)
+    assert histograms[0].sum() > 0
+    for field in fields(BlockRanks):
+        np.testing.assert_array_equal(*(getattr(result, field.name) for result in results), err_msg=field.name)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("ties", [True, False])
+def test_match_rows_distances_and_ranks_within_their_camera_are_those_of_a_sorted_list(seed, ties):
+    scene = scattered(seed, ties=ties)
+    ranking = scene.rank()
+    matrix = oracles.squared_distances(scene.query.vectors, scene.gallery.vectors, l2_normalise=scene.l2_normalise)
+    for q, ordered in enumerate(scene.oracle_lists()):
+        own = slice(*ranking.match_offsets[q : q + 2])
+        rows = [row for row, is_match in ordered if is_match]
+        assert ranking.match_rows[own].tolist() == rows
+        assert ranking.match_distances[own] == pytest.approx([matrix[q][row] for row in rows], abs=1e-5)
+        cameras = scene.gallery.camids
+        in_camera = [[other for other, _ in ordered if cameras[other] == cameras[row]].index(row) + 1 for row in rows]
+        assert ranking.match_camera_ranks[own].tolist() == in_camera
+
+
+def test_different_pairs_are_counted_by_distance_without_excluded_pairs_and_distractor_queries():
+    scene = on_a_line(
+        [(1, WRONG, OTHER), (2, RIGHT, OTHER), (2, RIGHT, OWN), (3, 0, OTHER)], query=[(RIGHT, OWN), (0, OWN)]
+    )
+    ranking = scene.rank()
+    bins = [int(distance * HISTOGRAM_BINS / ranking.largest_distance) for distance in (1.0, 9.0)]
+    assert ranking.different.sum() == 2
+    assert ranking.different[bins].tolist() == [1, 1]
+
+
+def test_without_exclusion_the_query_itself_comes_first():
+    scene = on_a_line([(0, RIGHT, OWN), (2, RIGHT, OTHER), (1, WRONG, OTHER)])
+    assert scene.rank(exclude="none").ranks_of(0).tolist() == [1, 3]
+
+
+def test_same_image_leaves_out_the_query_picture_and_keeps_others_of_its_camera():
+    line = on_a_line([(0, RIGHT, OWN), (1, RIGHT, OWN), (2, WRONG, OTHER)])
+    query = replace(line.query, paths=("query/7_c1_a.jpg",))
+    gallery = replace(line.gallery, paths=("test/7_c1_a.jpg", "test/7_c1_b.jpg", "test/9_c2_a.jpg"))
+    ranking = Scene(query, gallery).rank(exclude="same_image")
+    assert ranking.top_indices.tolist() == [[1, 2, -1]]
+    assert ranking.ranks_of(0).tolist() == [1]
+
+
+def test_same_image_without_paths_is_refused():
+    with pytest.raises(DataError, match="no image paths"):
+        at_ranks(1, size=3).rank(exclude="same_image")
 
 
 def test_more_places_than_gallery_images_keeps_the_whole_gallery():

@@ -1,0 +1,172 @@
+"""Ranks within one block of queries, by counting: no gallery is ever sorted.
+
+A match stands at rank 1 + (wrong images at most as far) + (matches before it). So each wrong image is looked up among
+the query's few matches and counted there, and all ranks are sums over those counts. On a CPU the pass over the block is
+compiled (`compiled.py`); on other devices it is made of tensor operations here. Both give the same integers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reid.retrieval.embeddings import BoolArray, FloatArray, IntArray
+
+Lists = tuple[IntArray, IntArray]
+"""A list for each of b queries: offsets int64 [b + 1] and their concatenation."""
+
+
+@dataclass(frozen=True)
+class BlockLabels:
+    """What is known of the images of a block of b queries before distances are.
+
+    Attributes:
+        matches: gallery rows of each query's right answers.
+        excluded: gallery rows that are left out of each query's ranking.
+        counted: bool [b], queries whose wrong pairs join the histogram.
+        camera_of_row: int64 [G], in 0..num_cameras - 1.
+        num_cameras: cameras of the gallery.
+    """
+
+    matches: Lists
+    excluded: Lists
+    counted: BoolArray
+    camera_of_row: IntArray
+    num_cameras: int
+
+
+@dataclass(frozen=True)
+class BlockRanks:
+    """The ranks in a block of b queries with M matches in all; the attributes are those of `Ranking`."""
+
+    ranks: IntArray
+    rows: IntArray
+    distances: FloatArray
+    camera_ranks: IntArray
+    top_indices: IntArray
+    top_distances: FloatArray
+    top_matches: BoolArray
+
+
+def rank_block(
+    block: Tensor, labels: BlockLabels, *, top_k: int, histogram: IntArray, bins_per_unit: float
+) -> BlockRanks:
+    """Ranks of all matches of a block of queries, and their nearest gallery images.
+
+    Args:
+        block: float32 [b, G], distances; written into.
+        labels: of the block.
+        top_k: nearest images kept, at most G.
+        histogram: int64 [bins], pairs of different people by distance; added to.
+        bins_per_unit: bins over the largest distance; the last bin takes what is beyond it.
+    """
+    if block.device.type == "cpu":
+        from reid.retrieval.compiled import rank_rows
+
+        return BlockRanks(*rank_rows(block.numpy(), labels, top_k, histogram, bins_per_unit))
+    return rank_block_by_tensors(block, labels, top_k=top_k, histogram=histogram, bins_per_unit=bins_per_unit)
+
+
+def rank_block_by_tensors(
+    block: Tensor, labels: BlockLabels, *, top_k: int, histogram: IntArray, bins_per_unit: float
+) -> BlockRanks:
+    """The same on any device."""
+    device = block.device
+    offsets, rows = labels.matches
+    at, out = _positions(labels.matches, device), _positions(labels.excluded, device)
+    block[out] = torch.inf
+    distances = block[at].cpu().numpy()
+    order = np.lexsort((distances, at[0].cpu().numpy()))  # stable: equal distances stay in the order of rows
+    distances, rows = distances[order], rows[order]
+    is_match = torch.zeros_like(block, dtype=torch.bool)
+    is_match[at] = True
+    top_distances, top_indices, top_matches = (part.cpu().numpy() for part in _nearest(block, is_match, top_k))
+    block[at] = torch.inf  # what is left are the wrong answers
+    _add_to_histogram(block[torch.from_numpy(labels.counted).to(device)], histogram, bins_per_unit)
+    wrong, wrong_in_camera = _wrong_before(block, distances, offsets, rows, labels)
+    nth, nth_in_camera = _ordinals(offsets, labels.camera_of_row[rows], labels.num_cameras)
+    return BlockRanks(
+        ranks=wrong + nth,
+        rows=rows,
+        distances=distances,
+        camera_ranks=wrong_in_camera + nth_in_camera,
+        top_indices=np.where(np.isinf(top_distances), -1, top_indices),
+        top_distances=top_distances,
+        top_matches=top_matches,
+    )
+
+
+def _positions(lists: Lists, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Row and column of each entry in the block."""
+    offsets, columns = lists
+    rows = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    return torch.from_numpy(rows).to(device), torch.from_numpy(columns).to(device)
+
+
+def _wrong_before(
+    block: Tensor, distances: FloatArray, offsets: IntArray, rows: IntArray, labels: BlockLabels
+) -> tuple[IntArray, IntArray]:
+    """For each match the wrong images at most as far: in the whole gallery, and under the match's own camera."""
+    device, queries = block.device, len(block)
+    counts = np.diff(offsets)
+    most = int(counts.max(initial=0))
+    if most == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    query = np.repeat(np.arange(queries), counts)
+    slot = np.arange(len(rows)) - offsets[query]
+    sorted_matches = np.full((queries, most), np.inf, np.float32)
+    sorted_matches[query, slot] = distances
+    # A wrong image at distance d stands before every match at distance >= d: count it at the first such match.
+    first = torch.searchsorted(torch.from_numpy(sorted_matches).to(device), block)  # [b, G] in 0..R; R: behind all
+    camera = torch.from_numpy(labels.camera_of_row).to(device)
+    first += (torch.arange(queries, device=device)[:, None] * labels.num_cameras + camera[None, :]) * (most + 1)
+    cells = queries * labels.num_cameras * (most + 1)
+    found = torch.bincount(first[~torch.isinf(block)], minlength=cells).view(queries, labels.num_cameras, most + 1)
+    before = found.cumsum(dim=2).cpu().numpy()  # [b, C, R + 1]
+    own = before[query, labels.camera_of_row[rows], slot]
+    return before.sum(axis=1)[query, slot], own
+
+
+def _ordinals(offsets: IntArray, cameras: IntArray, num_cameras: int) -> tuple[IntArray, IntArray]:
+    """1..R for the matches of each query, and 1.. for those of each query under one camera."""
+    query = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    nth = np.arange(len(query)) - offsets[query] + 1
+    group = query * num_cameras + cameras
+    order = np.argsort(group, kind="stable")
+    sizes = np.bincount(group)
+    starts = np.cumsum(sizes) - sizes
+    in_camera = np.empty(len(group), np.int64)
+    in_camera[order] = np.arange(len(group)) - starts[group[order]] + 1
+    return nth, in_camera
+
+
+def _add_to_histogram(wrong: Tensor, histogram: IntArray, bins_per_unit: float) -> None:
+    last = len(histogram) - 1
+    scaled = wrong[~torch.isinf(wrong)] * np.float32(bins_per_unit)
+    bins = scaled.clamp_(max=last).to(torch.int64)
+    histogram += torch.bincount(bins, minlength=last + 1).cpu().numpy()
+
+
+def _nearest(block: Tensor, is_match: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Distances, indices and matches of each row's nearest k, ordered by distance, wrong before right, row."""
+    distances, indices = block.topk(k, dim=1, largest=False)
+    cut = distances[:, -1:]
+    tied = ((block <= cut).sum(dim=1) > k) & ~torch.isinf(cut[:, 0])  # the k-th place is shared: which ones stay in?
+    for row in tied.nonzero()[:, 0].tolist():
+        candidates = (block[row] <= cut[row]).nonzero()[:, 0]
+        order = candidates[_stable_order(block[row, candidates][None], is_match[row, candidates][None])[0]]
+        indices[row], distances[row] = order[:k], block[row, order[:k]]
+    indices, by_row = indices.sort(dim=1)
+    distances = distances.gather(1, by_row)
+    matches = is_match.gather(1, indices)
+    order = _stable_order(distances, matches)
+    return distances.gather(1, order), indices.gather(1, order), matches.gather(1, order)
+
+
+def _stable_order(distances: Tensor, matches: Tensor) -> Tensor:
+    """Positions [b, n] that sort by distance, then wrong before right, then as they came."""
+    order = matches.to(torch.uint8).argsort(dim=1, stable=True)
+    return order.gather(1, distances.gather(1, order).argsort(dim=1, stable=True))
