@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 
 # Nothing phones home, and the tools of this checkout keep their state inside it.
 export PREFECT_SERVER_ANALYTICS_ENABLED := false

@@ -11,8 +11,9 @@ from reid.data.colour import ColourJitter
 from reid.data.images import Preprocess
 from reid.devices import Hardware, choose_device, choose_precision, use_cpu_threads
 from reid.model.losses import CenterLoss, ReidCriterion
-from reid.model.network import NetworkSettings, is_transformer
+from reid.model.network import is_transformer
 from reid.model.optim import Schedule
+from reid.model.settings import NetworkSettings
 from reid.spec.re_identification import ReIdentificationSpec
 
 log = logging.getLogger(__name__)

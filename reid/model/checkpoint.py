@@ -5,13 +5,16 @@ from __future__ import annotations
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from reid.errors import CheckpointError
-from reid.model.network import NetworkSettings, ReidNetwork
+from reid.model.settings import NetworkSettings
+
+if TYPE_CHECKING:
+    from reid.model.network import ReidNetwork
 
 FORMAT = 1
 OURS = "reid"
@@ -56,6 +59,8 @@ class Checkpoint:
         Raises:
             CheckpointError: the weights do not fit the network that the file describes.
         """
+        from reid.model.network import ReidNetwork  # timm takes seconds to import; to read a checkpoint needs none
+
         network = ReidNetwork(self.network)
         try:
             network.load_state_dict(self.weights)

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from reid.errors import CheckpointError
 from reid.model.checkpoint import OURS, read_tensors
-from reid.model.network import TAO_RESNETS, NetworkSettings, build_backbone
+from reid.model.network import TAO_RESNETS, build_backbone
+from reid.model.settings import NetworkSettings
 
 log = logging.getLogger(__name__)
 

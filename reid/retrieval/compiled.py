@@ -76,7 +76,7 @@ def in_threads(work: Any, parts: int) -> None:
             pass
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def insert(distances, indices, flags, distance, index, flag) -> None:  # type: ignore[no-untyped-def]
     """Puts an entry into lists [K] kept in order of distance, wrong before right, index; the last one drops out."""
     size = len(distances)
@@ -94,7 +94,7 @@ def insert(distances, indices, flags, distance, index, flag) -> None:  # type: i
         distances[at], indices[at], flags[at] = distance, index, flag
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def _rank_rows(  # type: ignore[no-untyped-def]
     block,
     begin,

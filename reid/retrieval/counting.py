@@ -145,8 +145,7 @@ def _ordinals(offsets: IntArray, cameras: IntArray, num_cameras: int) -> tuple[I
 
 def _add_to_histogram(wrong: Tensor, histogram: IntArray, bins_per_unit: float) -> None:
     last = len(histogram) - 1
-    scaled = wrong[~torch.isinf(wrong)] * np.float32(bins_per_unit)
-    bins = scaled.clamp_(max=last).to(torch.int64)
+    bins = (wrong[~torch.isinf(wrong)] * bins_per_unit).clamp_(max=last).to(torch.int64)
     histogram += torch.bincount(bins, minlength=last + 1).cpu().numpy()
 
 

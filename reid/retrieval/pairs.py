@@ -68,10 +68,9 @@ def _before(flags: BoolArray) -> IntArray:
 def _excluded(
     query: Embeddings, gallery: Embeddings, query_of_pair: IntArray, rows: IntArray, exclude: Exclude
 ) -> BoolArray:
-    same: BoolArray
     if exclude == "none":
         return np.zeros(len(rows), np.bool_)
-    same = query.camids[query_of_pair] == gallery.camids[rows]
+    same: BoolArray = query.camids[query_of_pair] == gallery.camids[rows]
     if exclude == "same_camera":
         return same
     if not query.paths or not gallery.paths:
@@ -81,4 +80,5 @@ def _excluded(
             "write the embeddings with a path for each row, or use evaluate.exclude=same_camera or none",
         )
     names = [np.array([PurePath(path).name for path in side.paths]) for side in (query, gallery)]
-    return same & (names[0][query_of_pair] == names[1][rows])
+    own: BoolArray = same & (names[0][query_of_pair] == names[1][rows])
+    return own

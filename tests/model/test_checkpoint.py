@@ -12,7 +12,8 @@ import torch
 from reid.errors import CheckpointError
 from reid.model.checkpoint import FORMAT, load_checkpoint, read_tensors
 from reid.model.checkpoint_io import AtomicCheckpointIO
-from reid.model.network import NetworkSettings, ReidNetwork
+from reid.model.network import ReidNetwork
+from reid.model.settings import NetworkSettings
 
 SETTINGS = NetworkSettings("test_resnet", 3, 64, 32, feat_dim=8)
 

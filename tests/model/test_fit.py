@@ -20,8 +20,9 @@ from reid.model.checkpoint import FORMAT, load_checkpoint
 from reid.model.fit import fit
 from reid.model.losses import ReidCriterion
 from reid.model.module import ReidModule
-from reid.model.network import NetworkSettings, ReidNetwork
+from reid.model.network import ReidNetwork
 from reid.model.optim import Schedule, parameter_groups
+from reid.model.settings import NetworkSettings
 
 LABELS = [0, 0, 0, 0, 1, 1, 1, 1]  # two batches of 2 x 2 an epoch
 PIXELS = np.random.default_rng(0).integers(0, 256, (len(LABELS), 64, 32, 3), dtype=np.uint8)

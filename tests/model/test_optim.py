@@ -10,8 +10,9 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from reid.errors import SpecError
-from reid.model.network import NetworkSettings, ReidNetwork
+from reid.model.network import ReidNetwork
 from reid.model.optim import Schedule, build_optimizer, parameter_groups
+from reid.model.settings import NetworkSettings
 
 BASE_LR = 0.00035
 

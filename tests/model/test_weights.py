@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from reid.errors import CheckpointError
-from reid.model.network import NetworkSettings, build_backbone
+from reid.model.network import build_backbone
+from reid.model.settings import NetworkSettings
 from reid.model.weights import load_file, load_imagenet
 
 

@@ -1,0 +1,49 @@
+"""What a network is built from; reading it needs neither torch nor timm."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """All that is needed to build a network again; stored in every checkpoint.
+
+    Attributes:
+        backbone: TAO's or timm's name.
+        num_classes: identities of the ID classifier.
+        input_height: pixels.
+        input_width: pixels.
+        feat_dim: embedding size of convolutional networks; a linear reduction is added when the backbone's differs.
+        reduce_feat_dim: transformers only: reduce to `feat_dim` as well.
+        last_stride: stride of a ResNet's last stage; 1 keeps twice the resolution.
+        neck: "bnneck", or "" for none.
+        neck_feat: which vector is the embedding: "after" or "before" the neck.
+        gem_pooling: generalised-mean instead of average pooling, for backbones that give a feature map.
+        with_flip_feature: the embedding is the sum of those of the image and its mirror image.
+        drop_path: stochastic depth of transformers.
+        drop_out: dropout inside transformer blocks.
+        att_drop_rate: attention dropout of transformers.
+        dropout_rate: dropout before the classifier.
+    """
+
+    backbone: str
+    num_classes: int
+    input_height: int
+    input_width: int
+    feat_dim: int = 256
+    reduce_feat_dim: bool = False
+    last_stride: int = 1
+    neck: Literal["bnneck", ""] = "bnneck"
+    neck_feat: Literal["after", "before"] = "after"
+    gem_pooling: bool = False
+    with_flip_feature: bool = False
+    drop_path: float = 0.0
+    drop_out: float = 0.0
+    att_drop_rate: float = 0.0
+    dropout_rate: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
