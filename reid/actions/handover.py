@@ -14,7 +14,7 @@ from reid.actions.settings import network_settings_of, preprocess_of
 from reid.data.images import Preprocess
 from reid.errors import CheckpointError
 from reid.model.checkpoint import Checkpoint, load_checkpoint
-from reid.model.network import TAO_RESNETS
+from reid.model.settings import TAO_RESNETS
 from reid.spec.re_identification import ReIdentificationSpec
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,17 @@ import torch.distributed
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reid.model.network import TrainingOutput
+
+class TrainingOutput(NamedTuple):
+    """What the losses need.
+
+    Attributes:
+        features: float [B, D], before the neck: for the metric losses.
+        logits: float [B, num_classes], after it: for the ID loss.
+    """
+
+    features: Tensor
+    logits: Tensor
 
 
 class LossParts(NamedTuple):

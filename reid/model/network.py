@@ -6,33 +6,13 @@ metric loss sees the vector before the BNNeck, the ID loss the one after it.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any
 
-import timm
-import torch
-from timm.layers import SelectAdaptivePool2d
 from torch import Tensor, nn
 
-from reid.errors import SpecError
+from reid.model.losses import TrainingOutput
 from reid.model.settings import NetworkSettings
-
-TAO_RESNETS = {f"resnet_{depth}": f"resnet{depth}" for depth in (18, 34, 50, 101, 152)}
-"""TAO's spelling of the ResNets and timm's; with it come bag-of-tricks' details (no ReLU in the stem)."""
-
-_TRANSFORMERS = ("swin", "vit", "deit", "beit", "eva", "flexivit", "cait")
-
-
-class TrainingOutput(NamedTuple):
-    """What the losses need.
-
-    Attributes:
-        features: float [B, D], before the neck: for the metric losses.
-        logits: float [B, num_classes], after it: for the ID loss.
-    """
-
-    features: Tensor
-    logits: Tensor
+from reid.model.settings import is_transformer as is_transformer
 
 
 class ReidNetwork(nn.Module):
@@ -45,10 +25,12 @@ class ReidNetwork(nn.Module):
     """
 
     def __init__(self, settings: NetworkSettings) -> None:
+        from reid.model.backbone import build_backbone, width_of  # timm takes seconds to import; bad input tells sooner
+
         super().__init__()
         self.settings = settings
-        self.backbone = build_backbone(settings)
-        width = _width(self.backbone, settings)
+        self.backbone: Any = build_backbone(settings)
+        width = width_of(self.backbone, settings)
         reduce = settings.feat_dim != width and (settings.reduce_feat_dim or not is_transformer(settings.backbone))
         # A linear layer after average pooling equals bag-of-tricks' 1x1 convolution before it, at 1/128 of its work.
         bias = not is_transformer(settings.backbone)
@@ -72,7 +54,8 @@ class ReidNetwork(nn.Module):
         return TrainingOutput(features, self.classifier(self.dropout(self.neck(features))))
 
     def _features(self, images: Tensor) -> Tensor:
-        reduced: Tensor = self.reduction(_pooled(self.backbone, images))
+        maps = self.backbone.forward_features(images)
+        reduced: Tensor = self.reduction(self.backbone.forward_head(maps, pre_logits=True))  # [B, width] -> [B, D]
         return reduced
 
     def _embed(self, images: Tensor) -> Tensor:
@@ -90,138 +73,3 @@ class ReidNetwork(nn.Module):
             self.neck.bias.requires_grad_(
                 False
             )  # the ID classifier has no bias either: both share one hyperplane origin
-
-
-def is_transformer(backbone: str) -> bool:
-    """Whether the spec's transformer keys (drop rates, reduce_feat_dim) and TAO's recipe for Swin apply.
-
-    True of plain vision transformers: bicubic resize, noise in erased rectangles, their own width as the embedding's.
-    Networks that mix attention with convolutions, and all others, are trained like ResNets.
-    """
-    return backbone.startswith(_TRANSFORMERS)
-
-
-def build_backbone(settings: NetworkSettings) -> nn.Module:
-    """The timm network without its classifier, for the input size, with bag-of-tricks' changes.
-
-    Raises:
-        SpecError: timm does not know the name (the nearest are given), or cannot build it for that size.
-    """
-    name = TAO_RESNETS.get(settings.backbone, settings.backbone)
-    if not timm.is_model(name):
-        raise SpecError(
-            f"model.backbone={settings.backbone} is neither a name of TAO's nor a network of timm {timm.__version__}",
-            fix=_nearest_names(name),
-        )
-    backbone = _create(name, settings)
-    if isinstance(backbone, timm.models.resnet.ResNet):
-        _set_last_stride(backbone, settings.last_stride)
-        if settings.backbone in TAO_RESNETS:
-            backbone.act1 = nn.Identity()
-    if settings.gem_pooling:
-        _set_gem_pooling(backbone, settings.backbone)
-    return backbone
-
-
-def _create(name: str, settings: NetworkSettings) -> nn.Module:
-    """timm's network, told the input size where its constructor takes one: many attend over a fixed grid of patches."""
-    options: dict[str, Any] = {"pretrained": False, "num_classes": 0}
-    if is_transformer(name):
-        options["proj_drop_rate"] = settings.drop_out
-        options["attn_drop_rate"] = settings.att_drop_rate
-        options["drop_path_rate"] = settings.drop_path
-    try:
-        try:
-            size = (settings.input_height, settings.input_width)
-            backbone: nn.Module = timm.create_model(name, img_size=size, **options)
-        except TypeError:  # an unexpected keyword: the network takes images of any size
-            backbone = timm.create_model(name, **options)
-    except Exception as error:  # each of timm's families refuses sizes in its own way
-        raise _unfit(settings, error) from error
-    return backbone
-
-
-class GeneralisedMeanPooling(nn.Module):
-    """GeM: (mean of x^p)^(1/p) over each map, with p learned.
-
-    Source: Radenovic et al., Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2019, equation 3.
-    """
-
-    def __init__(self, *, flatten: bool, p: float = 3.0, eps: float = 1e-6) -> None:
-        super().__init__()
-        self.p = nn.Parameter(torch.tensor(p))
-        self.eps, self.flatten = eps, flatten
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """float [B, C, H, W] to [B, C], or [B, C, 1, 1] when not flattened; computed in float32."""
-        powered = maps.float().clamp(min=self.eps).pow(self.p)
-        pooled = powered.mean(dim=(2, 3), keepdim=not self.flatten).pow(1 / self.p)
-        return pooled.to(maps.dtype)
-
-
-def _set_gem_pooling(backbone: nn.Module, name: str) -> None:
-    pool = getattr(backbone, "global_pool", None)
-    if not isinstance(pool, SelectAdaptivePool2d):
-        raise SpecError(
-            f"model.gem_pooling=true with model.backbone={name}",
-            "this network does not pool a feature map, so there is nothing to replace",
-            "set model.gem_pooling=false, or choose a convolutional backbone",
-        )
-    backbone.global_pool = GeneralisedMeanPooling(flatten=not isinstance(pool.flatten, nn.Identity))
-
-
-def _set_last_stride(resnet: nn.Module, stride: int) -> None:
-    """Changes the stride of layer4 without dilation, as bag-of-tricks does (timm's output_stride would dilate)."""
-    for block in resnet.get_submodule("layer4").modules():
-        if isinstance(block, nn.Conv2d | nn.AvgPool2d | nn.MaxPool2d) and block.stride in (2, (2, 2)):
-            block.stride = (stride, stride)
-            if not isinstance(block, nn.Conv2d):
-                block.kernel_size = (stride, stride)
-
-
-def _pooled(backbone: Any, images: Tensor) -> Tensor:
-    """One vector for each image, float [B, width], by timm's common contract."""
-    pooled: Tensor = backbone.forward_head(backbone.forward_features(images), pre_logits=True)
-    return pooled
-
-
-def _width(backbone: nn.Module, settings: NetworkSettings) -> int:
-    """Numbers that the backbone gives for one image, found by trying."""
-    was_training = backbone.training
-    backbone.eval()
-    image = torch.zeros(1, 3, settings.input_height, settings.input_width)
-    try:
-        with torch.inference_mode():
-            vector = _pooled(backbone, image)
-    except Exception as error:  # see _create: some families find out only with an image
-        raise _unfit(settings, error) from error
-    backbone.train(was_training)
-    if vector.ndim != 2:
-        raise SpecError(
-            f"model.backbone={settings.backbone} gives a tensor of shape {tuple(vector.shape)} for one image",
-            "an embedding is one vector for each image",
-            "choose a backbone that pools its output",
-        )
-    return int(vector.shape[1])
-
-
-def _unfit(settings: NetworkSettings, error: Exception) -> SpecError:
-    here = (settings.input_height, settings.input_width)
-    made_for = timm.get_pretrained_cfg(TAO_RESNETS.get(settings.backbone, settings.backbone))
-    height, width = made_for.input_size[-2:] if made_for else here
-    fix = "choose a backbone that takes any size, such as resnet_50, convnext_tiny or swin_tiny_patch4_window7_224"
-    if (height, width) != here and height % 32 == width % 32 == 0:  # the spec allows no other sizes
-        fix = f"set model.input_height={height} and model.input_width={width}, the size it was made for, or {fix}"
-    detail = str(error).splitlines()[0][:200] if str(error) else "no detail"
-    return SpecError(
-        f"model.backbone={settings.backbone} does not work with model.input_height={here[0]} and "
-        f"model.input_width={here[1]} ({type(error).__name__}: {detail})",
-        "some of timm's networks take square images only, or sides of certain multiples, or do not pool their output",
-        fix,
-    )
-
-
-def _nearest_names(name: str) -> str:
-    known = [*TAO_RESNETS, *timm.list_models()]
-    near = get_close_matches(name, known, n=3)
-    return f"did you mean {', '.join(near)}?" if near else "see timm.list_models() for the names it knows"

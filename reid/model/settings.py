@@ -1,9 +1,14 @@
-"""What a network is built from; reading it needs neither torch nor timm."""
+"""What a network is built from, and how its backbone is called; reading it needs neither torch nor timm."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+TAO_RESNETS = {f"resnet_{depth}": f"resnet{depth}" for depth in (18, 34, 50, 101, 152)}
+"""TAO's spelling of the ResNets and timm's; with it come bag-of-tricks' details (no ReLU in the stem)."""
+
+_TRANSFORMERS = ("swin", "vit", "deit", "beit", "eva", "flexivit", "cait")
 
 
 @dataclass(frozen=True)
@@ -47,3 +52,12 @@ class NetworkSettings:
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
+
+
+def is_transformer(backbone: str) -> bool:
+    """Whether the spec's transformer keys (drop rates, reduce_feat_dim) and TAO's recipe for Swin apply.
+
+    True of plain vision transformers: bicubic resize, noise in erased rectangles, their own width as the embedding's.
+    Networks that mix attention with convolutions, and all others, are trained like ResNets.
+    """
+    return backbone.startswith(_TRANSFORMERS)

@@ -19,9 +19,9 @@ import timm
 from torch import Tensor, nn
 
 from reid.errors import CheckpointError
+from reid.model.backbone import build_backbone
 from reid.model.checkpoint import OURS, read_tensors
-from reid.model.network import TAO_RESNETS, build_backbone
-from reid.model.settings import NetworkSettings
+from reid.model.settings import TAO_RESNETS, NetworkSettings
 
 log = logging.getLogger(__name__)
 

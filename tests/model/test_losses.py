@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reid.model.losses import CenterLoss, ReidCriterion, batch_hard_triplet
-from reid.model.network import TrainingOutput
+from reid.model.losses import CenterLoss, ReidCriterion, TrainingOutput, batch_hard_triplet
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2])
 

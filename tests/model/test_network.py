@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from reid.errors import SpecError
-from reid.model.network import GeneralisedMeanPooling, ReidNetwork, build_backbone
+from reid.model.backbone import GeneralisedMeanPooling, build_backbone
+from reid.model.network import ReidNetwork
 from reid.model.settings import NetworkSettings
 
 HEIGHT, WIDTH = 64, 32

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from reid.errors import CheckpointError
-from reid.model.network import build_backbone
+from reid.model.backbone import build_backbone
 from reid.model.settings import NetworkSettings
 from reid.model.weights import load_file, load_imagenet
 
