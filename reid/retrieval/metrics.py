@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from reid.errors import DataError
+from reid.retrieval.embeddings import IntArray
+from reid.retrieval.pairs import Exclude
 from reid.retrieval.ranking import Ranking
 
 Float64Array = npt.NDArray[np.float64]
+
+APForm = Literal["sum", "trapezoid"]
+"""How average precision is summed: precision at each match, or Market-1501's trapezoids."""
+
+_NO_MATCH: dict[Exclude, tuple[str, str]] = {
+    "same_camera": (
+        "gallery images of a query's own camera are left out (Market-1501 rule), and none of its identity remains",
+        "give query and gallery the same identities, seen by at least two cameras, with real camera numbers, or leave "
+        "out only the query image itself with evaluate.exclude=same_image",
+    ),
+    "same_image": (
+        "a query's own image is left out, and none of its identity remains",
+        "give query and gallery the same identities, with other images of each in the gallery",
+    ),
+    "none": ("no gallery image shows a query's identity", "give query and gallery the same identities"),
+}
 
 
 @dataclass(frozen=True)
@@ -37,8 +56,13 @@ class RetrievalMetrics:
         return {**named, "mAP": self.mean_ap, "mINP": self.mean_inp}
 
 
-def measure(ranking: Ranking, *, max_rank: int = 50) -> RetrievalMetrics:
+def measure(ranking: Ranking, *, max_rank: int = 50, form: APForm = "sum") -> RetrievalMetrics:
     """CMC, mAP and mINP of a ranking.
+
+    Args:
+        ranking: of Q queries.
+        max_rank: length of the CMC.
+        form: of average precision.
 
     Raises:
         DataError: no query has a match, so that no figure has a value.
@@ -46,33 +70,55 @@ def measure(ranking: Ranking, *, max_rank: int = 50) -> RetrievalMetrics:
     scored = ranking.num_matches > 0
     if not scored.any():
         raise DataError(
-            f"no query has a match in the gallery: {ranking.num_queries} queries",
-            "gallery images of a query's own camera are left out (Market-1501 rule), and none of its identity remains",
-            "give query and gallery the same identities, seen by at least two cameras, with real camera numbers",
+            f"no query has a match in the gallery: {ranking.num_queries} queries", *_NO_MATCH[ranking.exclude]
         )
     return RetrievalMetrics(
         cmc=cmc(ranking, max_rank=max_rank),
-        mean_ap=float(np.nanmean(average_precision(ranking))),
+        mean_ap=float(np.nanmean(average_precision(ranking, form=form))),
         mean_inp=float(np.nanmean(inverse_negative_penalty(ranking))),
         num_queries=ranking.num_queries,
         num_scored=int(scored.sum()),
     )
 
 
-def average_precision(ranking: Ranking) -> Float64Array:
-    """Average precision of each query.
+def average_precision(ranking: Ranking, *, form: APForm = "sum") -> Float64Array:
+    """Average precision of each query, float64 [Q] in (0, 1]; NaN for a query with no match.
+
+    The forms are those of `grouped_average_precision`.
+    """
+    query_of_match = np.repeat(np.arange(ranking.num_queries), ranking.num_matches)
+    return grouped_average_precision(ranking.match_ranks, query_of_match, ranking.num_queries, form=form)
+
+
+def grouped_average_precision(ranks: IntArray, group: IntArray, num_groups: int, *, form: APForm) -> Float64Array:
+    """Average precision of many ranked lists at once.
+
+    Args:
+        ranks: int64 [M], the rank of each match in its list, counted from 1.
+        group: int64 [M] in 0..num_groups - 1, the list of each match; ranks ascend within a list.
+        num_groups: number of lists.
+        form: "sum" or "trapezoid".
 
     Returns:
-        float64 [Q] in (0, 1]; NaN for a query with no match, so that the caller must decide.
+        float64 [num_groups] in (0, 1]; NaN for a list without a match, so that the caller must decide.
 
-    AP = (1/R) * sum_i i / rank_i over the R matches, rank_i being the rank of the i-th.
-    Source: Zheng et al., Scalable Person Re-identification: A Benchmark, ICCV 2015, in the sum form.
+    Sum: AP = (1/R) * sum_i i / rank_i over the R matches, the precision at each match.
+    Trapezoid: AP = (1/R) * sum_i (i / rank_i + (i - 1) / (rank_i - 1)) / 2, the mean of the precisions at the match and
+    one rank before it, where the precision before rank 1 is 1. Recall is constant between matches, so no other rank
+    adds area. Never above the sum.
+    Source: Zheng et al., Scalable Person Re-identification: A Benchmark, ICCV 2015; trapezoids as in its program,
+    compute_AP.m.
     """
-    counts = ranking.num_matches
-    nth = np.arange(len(ranking.match_ranks)) - np.repeat(ranking.match_offsets[:-1], counts) + 1  # 1..R in each query
-    query_of_match = np.repeat(np.arange(ranking.num_queries), counts)
-    sums = np.bincount(query_of_match, weights=nth / ranking.match_ranks, minlength=ranking.num_queries)
-    values: Float64Array = np.divide(sums, counts, out=np.full(ranking.num_queries, np.nan), where=counts > 0)
+    counts = np.bincount(group, minlength=num_groups)
+    order = np.argsort(group, kind="stable")
+    nth = np.empty(len(group), np.int64)  # 1..R in each list
+    nth[order] = np.arange(len(group)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
+    precision = nth / ranks
+    if form == "trapezoid":
+        before = np.divide(nth - 1, ranks - 1, out=np.ones(len(ranks)), where=ranks > 1)
+        precision = (before + precision) / 2
+    sums = np.bincount(group, weights=precision, minlength=num_groups)
+    values: Float64Array = np.divide(sums, counts, out=np.full(num_groups, np.nan), where=counts > 0)
     return values
 
 

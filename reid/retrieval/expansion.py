@@ -1,0 +1,136 @@
+"""Query expansion and database augmentation: a vector is replaced by a mean of itself and its nearest neighbours.
+
+Sources: Chum et al., Total Recall, ICCV 2007 (average query expansion, AQE); Radenovic et al., Fine-tuning CNN Image
+Retrieval with No Human Annotation, TPAMI 2018 (alpha-QE); Turcot and Lowe, Better Matching with Fewer Features, ICCV
+workshops 2009 (database augmentation, DBA). As there, neighbours are found on L2-normalised vectors. No label is looked
+at, so the camera rule does not apply: a deployed system has no labels either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from reid.errors import DataError
+from reid.retrieval.embeddings import Embeddings, FloatArray, IntArray, normalise
+
+_BYTES_PER_PAIR = 16  # similarity, and the position that a selection moves with it
+_LARGEST_BLOCK = 256 * 2**20  # bytes: more gains nothing
+_SHORTEST_MEAN = 1e-6  # a mean of opposite vectors points nowhere
+
+
+def expand_queries(
+    query: Embeddings, gallery: Embeddings, *, k: int, alpha: float | None = None, memory_bytes: int = 2**30
+) -> Embeddings:
+    """Replaces each query by the mean of itself and its k nearest gallery images.
+
+    Args:
+        query: Q embeddings.
+        gallery: G embeddings, augmented or not.
+        k: neighbours; all of a smaller gallery.
+        alpha: None: all weigh the same (AQE). Else a neighbour weighs max(cos, 0) ** alpha and the query 1 (alpha-QE);
+            0 is AQE without the neighbours at a right angle or more.
+        memory_bytes: working memory beside the vectors; one query's similarities are kept in any case.
+
+    Returns:
+        Q embeddings of unit length with the queries' labels.
+
+    Raises:
+        DataError: k is below 1, alpha is negative, or the two sides have different dimensions.
+    """
+    if query.dim != gallery.dim:
+        raise DataError(
+            f"query embeddings have {query.dim} numbers, gallery embeddings {gallery.dim}",
+            "a mean needs vectors of one dimension",
+            "embed both sides with the same checkpoint",
+        )
+    if alpha is not None and alpha < 0:
+        raise DataError(
+            f"an alpha of {alpha:g} for alpha query expansion",
+            "a negative exponent would let the farthest neighbours weigh most",
+            "set evaluate.expansion_alpha=3, or 0 or more",
+        )
+    vectors = _means(
+        normalise(query.vectors),
+        normalise(gallery.vectors),
+        k=_checked(k, "evaluate.expansion_k"),
+        alpha=alpha,
+        memory_bytes=memory_bytes,
+    )
+    return replace(query, vectors=vectors)
+
+
+def augment_gallery(gallery: Embeddings, *, k: int, memory_bytes: int = 2**30) -> Embeddings:
+    """Replaces each gallery vector by the mean of itself and its k nearest others.
+
+    Args:
+        gallery: G embeddings.
+        k: neighbours; all others of a smaller gallery.
+        memory_bytes: working memory beside the vectors; one image's similarities are kept in any case.
+
+    Returns:
+        G embeddings of unit length with the gallery's labels.
+
+    Raises:
+        DataError: k is below 1.
+    """
+    unit = normalise(gallery.vectors)
+    vectors = _means(
+        unit, unit, k=_checked(k, "evaluate.augmentation_k"), alpha=None, memory_bytes=memory_bytes, others=True
+    )
+    return replace(gallery, vectors=vectors)
+
+
+def _checked(k: int, name: str) -> int:
+    if k < 1:
+        raise DataError(f"{name} is {k}", "a mean over neighbours needs at least one", f"set {name}=5, or 1 or more")
+    return k
+
+
+def _means(
+    points: FloatArray,
+    neighbours: FloatArray,
+    *,
+    k: int,
+    alpha: float | None,
+    memory_bytes: int,
+    others: bool = False,
+) -> FloatArray:
+    """Unit vectors float32 [N, D]: each point plus its k nearest neighbours, weighted.
+
+    Args:
+        points: float32 [N, D], of unit length.
+        neighbours: float32 [M, D], of unit length.
+        k: neighbours of each point.
+        alpha: of the weights; None: 1.
+        memory_bytes: of a block's similarities.
+        others: the neighbours are the points, and none is a neighbour of itself.
+    """
+    k = min(k, len(neighbours) - others)
+    if k == 0:
+        return points
+    means = np.empty_like(points)
+    block = max(1, min(memory_bytes, _LARGEST_BLOCK) // (_BYTES_PER_PAIR * len(neighbours)))
+    for start in range(0, len(points), block):
+        own = points[start : start + block]
+        cosines = own @ neighbours.T  # [b, D] [D, M] -> [b, M]
+        if others:
+            rows = np.arange(len(own))
+            cosines[rows, start + rows] = -np.inf
+        nearest, weights = _nearest(cosines, k)
+        weights = np.ones_like(weights) if alpha is None else np.maximum(weights, 0) ** np.float32(alpha)
+        sums = own.astype(np.float64)
+        for n in range(k):  # one neighbour at a time: all k at once would be [b, k, D]
+            sums += weights[:, n, None] * neighbours[nearest[:, n]]
+        lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+        means[start : start + block] = np.where(
+            lengths > _SHORTEST_MEAN, sums / np.maximum(lengths, _SHORTEST_MEAN), own
+        )
+    return means
+
+
+def _nearest(cosines: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+    """Columns int64 [b, k] and values float32 [b, k] of the k largest of each row, in no order."""
+    columns = np.argpartition(cosines, -k, axis=1)[:, -k:]
+    return columns, np.take_along_axis(cosines, columns, axis=1)
