@@ -1,0 +1,79 @@
+"""What every reader of gallery embeddings gives, and the errors they share."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from reid.errors import DataError
+from reid.retrieval.embeddings import FloatArray, IntArray
+
+Subset = Literal["gallery", "query", "all"]
+
+FIX = "give embeddings.parquet as inference writes it, or an .npz file with the array gallery, vectors or embeddings"
+_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True)
+class GalleryImage:
+    """What a file says of one of its rows; None for what it does not say."""
+
+    path: str | None
+    pid: int | None
+    camid: int | None
+
+
+class GalleryFile(Protocol):
+    """An open file of embeddings.
+
+    Attributes:
+        path: the file.
+        dim: numbers in one embedding, D.
+        rows: int64 [N], the rows of the file that are searched, ascending.
+        total: rows of the file, searched or not.
+        metadata: what the writer noted: checkpoint, preprocessing; empty where it noted nothing.
+    """
+
+    path: Path
+    dim: int
+    rows: IntArray
+    total: int
+    metadata: dict[str, Any]
+
+    def blocks(self) -> Iterator[tuple[int, FloatArray]]:
+        """Position in `rows` of the first vector of a block, and its vectors float32 [b, D]."""
+        ...
+
+    def vectors(self, rows: Sequence[int]) -> FloatArray:
+        """float32 [n, D], the vectors of some rows of the file, whether they are searched or not."""
+        ...
+
+    def images(self, rows: Sequence[int]) -> list[GalleryImage]:
+        """What is known of some rows of the file."""
+        ...
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns what libraries raise on damaged files into a DataError that names the file."""
+    try:
+        yield
+    except _DAMAGED as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise DataError(
+            f"{path} cannot be read ({path.stat().st_size:,} bytes): {reason}",
+            "the file is damaged or of another kind",
+            FIX,
+        ) from error
+
+
+def no_vectors(path: Path, found: Sequence[str], wanted: str) -> DataError:
+    """The error of a file without embeddings, naming what it holds instead."""
+    return DataError(
+        f"{path} has no {wanted}; it holds {', '.join(found) or 'nothing'}", "there are no vectors to search", FIX
+    )

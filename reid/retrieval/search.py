@@ -1,0 +1,152 @@
+"""The nearest k gallery images of each query, exact, from a gallery that streams by in blocks.
+
+Each query keeps a heap of its k nearest so far, whose root, the k-th distance, is the bar that the next image must
+pass; nothing is sorted but the k that are left. Memory grows with Q x k and the size of a block, not with the gallery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+import numpy as np
+from numba import njit
+
+from reid.errors import DataError
+from reid.retrieval.embeddings import FloatArray, IntArray, normalise
+from reid.retrieval.threads import in_threads
+
+Blocks = Iterable[tuple[int, FloatArray]]
+"""Number of the first row, and the vectors float32 [b, D] of that and the following rows; in the order of rows."""
+
+BLOCK_ROWS = 16_384
+"""Rows of a block that the readers of this package give."""
+
+_PRODUCTS = 2**24  # numbers in one block of query x gallery products: 64 MiB
+
+
+def nearest(query: FloatArray, gallery: Blocks, k: int, *, l2_normalise: bool = True) -> tuple[FloatArray, IntArray]:
+    """Squared Euclidean distances and row numbers of each query's nearest k, by distance, then row.
+
+    Args:
+        query: float32 [Q, D].
+        gallery: the vectors, at least k of them.
+        k: how many, at least 1.
+        l2_normalise: scale both sides to unit length first; distances are then 2 - 2 cos, in [0, 4].
+
+    Returns:
+        float32 [Q, k], ascending, and int64 [Q, k].
+
+    Raises:
+        DataError: there are fewer than k images, the dimensions differ, or a vector has no direction or no value.
+    """
+    query = normalise(query) if l2_normalise else np.ascontiguousarray(query, np.float32)
+    heaps = _Heaps(len(query), k)
+    seen = 0
+    for start, block in gallery:
+        if block.shape[1] != query.shape[1]:
+            raise other_dimension(query.shape[1], block.shape[1])
+        squares = checked_squares(block, first_row=start, l2_normalise=l2_normalise)
+        if l2_normalise:
+            bias, factor = np.ones_like(squares), np.float32(-2) / np.sqrt(squares)
+        else:
+            bias, factor = squares, np.full_like(squares, -2)
+        heaps.add(query, block, start, bias, factor)
+        seen += len(block)
+    if seen < k:
+        raise too_few(k, seen)
+    return heaps.in_order(np.einsum("qd,qd->q", query, query))
+
+
+def checked_squares(block: FloatArray, *, first_row: int, l2_normalise: bool) -> FloatArray:
+    """Squared lengths float32 [b] of the rows of a block.
+
+    Raises:
+        DataError: a row holds NaN or infinite numbers, or is all zero and would have to be normalised.
+    """
+    squares: FloatArray = np.einsum("nd,nd->n", block, block)
+    bad = ~np.isfinite(squares)
+    if bad.any():
+        raise DataError(
+            f"the gallery vector of row {first_row + int(np.flatnonzero(bad)[0])} holds NaN, infinite or huge numbers",
+            "a distance to such a vector has no value",
+            "embed the images again, and look for a diverged training or a half-precision overflow",
+        )
+    if l2_normalise and not squares.all():
+        raise DataError(
+            f"the gallery vector of row {first_row + int(np.flatnonzero(squares == 0)[0])} is all zero",
+            "a zero vector has no direction, so it cannot be L2-normalised",
+            "look for a dead network or blank images, and embed again",
+        )
+    return squares
+
+
+def other_dimension(query: int, gallery: int) -> DataError:
+    """The error of vectors that cannot be compared."""
+    return DataError(
+        f"query embeddings have {query} numbers, gallery embeddings {gallery}",
+        "a distance needs vectors of one dimension",
+        "search with the checkpoint that embedded the gallery",
+    )
+
+
+def too_few(k: int, gallery: int) -> DataError:
+    """The error of a gallery smaller than what is asked of it."""
+    return DataError(
+        f"the nearest {k} are asked of a gallery of {gallery} images",
+        "there are not that many",
+        f"ask for {gallery} or fewer with --top-k",
+    )
+
+
+class _Heaps:
+    """For each query its nearest k so far as a max-heap by (distance, row); the query's own square is not yet in."""
+
+    def __init__(self, queries: int, k: int) -> None:
+        self._distances = np.full((queries, k), np.inf, np.float32)
+        self._rows = np.full((queries, k), -1, np.int64)
+
+    def add(self, query: FloatArray, block: FloatArray, start: int, bias: FloatArray, factor: FloatArray) -> None:
+        """Offers rows `start`, `start` + 1, ... at distances bias + factor * product; [b] each."""
+        step = max(1, _PRODUCTS // len(block))
+        for first in range(0, len(query), step):
+            part = slice(first, first + step)
+            products = query[part] @ block.T  # [s, D] [D, b] -> [s, b]
+            work = partial(_offer, products, bias, factor, start, self._distances[part], self._rows[part])
+            in_threads(work, len(products))
+
+    def in_order(self, query_squares: FloatArray) -> tuple[FloatArray, IntArray]:
+        """Distances [Q, k], no longer without the queries' squares, and rows [Q, k]."""
+        distances = np.maximum(self._distances + query_squares[:, None], 0)  # [Q, k] + [Q, 1] -> [Q, k]
+        order = np.lexsort((self._rows, distances), axis=1)
+        return np.take_along_axis(distances, order, 1), np.take_along_axis(self._rows, order, 1)
+
+
+@njit(nogil=True, cache=True)
+def _offer(products, bias, factor, start, distances, rows, begin, end):  # type: ignore[no-untyped-def]
+    for q in range(begin, end):
+        kth = distances[q, 0]
+        for column in range(products.shape[1]):
+            distance = bias[column] + factor[column] * products[q, column]
+            if distance < kth:  # rows come in order: of equal distances the earlier row is in already
+                _replace_root(distances[q], rows[q], distance, start + column)
+                kth = distances[q, 0]
+
+
+@njit(nogil=True, cache=True)
+def _replace_root(distances, rows, distance, row):  # type: ignore[no-untyped-def]
+    size, at = len(distances), 0
+    while True:
+        child = 2 * at + 1
+        if child >= size:
+            break
+        right = child + 1
+        if right < size and (
+            distances[right] > distances[child] or (distances[right] == distances[child] and rows[right] > rows[child])
+        ):
+            child = right
+        if distances[child] < distance or (distances[child] == distance and rows[child] < row):
+            break
+        distances[at], rows[at] = distances[child], rows[child]
+        at = child
+    distances[at], rows[at] = distance, row
