@@ -1,83 +1,111 @@
-"""The pass over a block of distances on a CPU, compiled by numba: each distance is read once, nothing is sorted.
+"""The passes over a block of distances on a CPU, compiled by numba: each distance is read once, nothing is sorted.
 
 The first call on a machine compiles for some seconds; the result is kept in numba's cache.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numba import njit
 
-from reid.retrieval.counting import BlockLabels
 from reid.retrieval.embeddings import FloatArray, IntArray
+from reid.retrieval.threads import in_threads
+
+if TYPE_CHECKING:
+    from reid.retrieval.blocks import BlockLabels, BlockRanks
 
 
 def rank_rows(
-    block: FloatArray, labels: BlockLabels, top_k: int, histogram: IntArray, bins_per_unit: float
-) -> tuple[Any, ...]:
-    """What `counting.rank_block` returns, field by field, for a block float32 [b, G] that is written into."""
-    queries, top_k = len(block), max(top_k, 1)
-    offsets, rows = labels.matches
-    excluded_offsets, excluded_rows = labels.excluded
-    camera = labels.camera_of_row.astype(np.int32)
-    out = (
-        np.empty(len(rows), np.int64),
-        rows.copy(),
-        np.empty(len(rows), np.float32),
-        np.empty(len(rows), np.int64),
-        np.full((queries, top_k), -1, np.int64),
-        np.full((queries, top_k), np.inf, np.float32),
-        np.zeros((queries, top_k), np.bool_),
-    )
-    parts = split(queries)
-    histograms = np.zeros((len(parts), len(histogram)), np.int64)
+    block: FloatArray, labels: BlockLabels, *, top_k: int, histogram: IntArray, bins_per_unit: float
+) -> BlockRanks:
+    """`blocks.rank_block` for a block float32 [b, G] in the memory of the host."""
+    from reid.retrieval.blocks import BlockRanks
 
-    def work(part: int) -> None:
-        begin, end = parts[part]
+    queries = len(block)
+    offsets, rows = labels.matches
+    ranks = BlockRanks(
+        ranks=np.empty(len(rows), np.int64),
+        rows=rows.copy(),
+        distances=np.empty(len(rows), np.float32),
+        camera_ranks=np.empty(len(rows), np.int64),
+        top_indices=np.full((queries, top_k), -1, np.int64),
+        top_distances=np.full((queries, top_k), np.inf, np.float32),
+        top_matches=np.zeros((queries, top_k), np.bool_),
+    )
+    camera = labels.camera_of_row.astype(np.int32)
+    histograms: list[IntArray] = []
+
+    def work(begin: int, end: int) -> None:
+        own = np.zeros_like(histogram)
         _rank_rows(
             block,
             begin,
             end,
             offsets,
-            excluded_offsets,
-            excluded_rows,
+            *labels.excluded,
             labels.counted,
             camera,
             labels.num_cameras,
-            histograms[part],
+            own,
             np.float32(bins_per_unit),
-            *out,
+            ranks.ranks,
+            ranks.rows,
+            ranks.distances,
+            ranks.camera_ranks,
+            ranks.top_indices,
+            ranks.top_distances,
+            ranks.top_matches,
         )
+        histograms.append(own)
 
-    in_threads(work, len(parts))
-    histogram += histograms.sum(axis=0)
-    return out
-
-
-def split(rows: int) -> list[tuple[int, int]]:
-    """Begin and end of the rows that each thread takes; as many threads as torch uses."""
-    edges = np.linspace(0, rows, min(torch.get_num_threads(), rows) + 1).astype(int).tolist()
-    return list(itertools.pairwise(edges))
+    in_threads(work, queries)
+    histogram += np.sum(histograms, axis=0)
+    return ranks
 
 
-def in_threads(work: Any, parts: int) -> None:
-    """Calls work(0) to work(parts - 1), each in a thread of its own; compiled functions here hold no lock."""
-    if parts == 1:
-        work(0)
-        return
-    with ThreadPoolExecutor(parts) as pool:
-        for _ in pool.map(work, range(parts)):
-            pass
+def add_squares(products: FloatArray, row_squares: FloatArray, column_squares: FloatArray) -> None:
+    """Turns -2 q.g, float32 [b, G], into |q|^2 + |g|^2 - 2 q.g in place, clamped at zero against rounding."""
+    in_threads(lambda begin, end: _add_squares(products, begin, end, row_squares, column_squares), len(products))
+
+
+def nearest_in_rows(block: FloatArray, count: int) -> tuple[IntArray, FloatArray]:
+    """`blocks.nearest_in_block` in the memory of the host; equal distances in the order of columns."""
+    indices = np.full((len(block), count), -1, np.int64)
+    largest = np.empty(len(block), np.float32)
+    in_threads(lambda begin, end: _nearest_in_rows(block, begin, end, indices, largest), len(block))
+    return indices, largest
 
 
 @njit(nogil=True, cache=True)
-def insert(distances, indices, flags, distance, index, flag) -> None:  # type: ignore[no-untyped-def]
+def _add_squares(products, begin, end, row_squares, column_squares):  # type: ignore[no-untyped-def]
+    for i in range(begin, end):
+        row, square = products[i], row_squares[i]
+        for j in range(len(row)):
+            row[j] = max(row[j] + square + column_squares[j], np.float32(0.0))
+
+
+@njit(nogil=True, cache=True)
+def _nearest_in_rows(block, begin, end, indices, largest):  # type: ignore[no-untyped-def]
+    count = indices.shape[1]
+    distances, flags = np.empty(count, np.float32), np.zeros(count, np.bool_)
+    for i in range(begin, end):
+        row = block[i]
+        distances[:] = np.inf
+        kth, far = distances[-1], np.float32(0.0)
+        for column in range(len(row)):
+            distance = row[column]
+            far = max(far, distance)
+            if distance < kth:
+                insert(distances, indices[i], flags, distance, column, False)
+                kth = distances[-1]
+        largest[i] = far
+
+
+@njit(nogil=True, cache=True)
+def insert(distances, indices, flags, distance, index, flag):  # type: ignore[no-untyped-def]
     """Puts an entry into lists [K] kept in order of distance, wrong before right, index; the last one drops out."""
     size = len(distances)
     at = size
@@ -132,7 +160,7 @@ def _rank_rows(  # type: ignore[no-untyped-def]
             distances[at], rows[at] = distance, column
         matches = distances[first:stop]
         count = stop - first
-        found = np.zeros((num_cameras, count + 1), np.int64)
+        found = np.zeros((num_cameras, count), np.int64)
         farthest = matches[count - 1] if count else np.float32(-1.0)
         kth = top_distances[q, -1]
         for column in range(len(row)):
@@ -153,18 +181,16 @@ def _rank_rows(  # type: ignore[no-untyped-def]
             for column in range(len(row)):
                 if row[column] < math.inf:
                     histogram[min(int(row[column] * bins_per_unit), last)] += 1
+        for c in range(num_cameras):  # from "first met at this match" to "before this match"
+            for s in range(1, count):
+                found[c, s] += found[c, s - 1]
         for m in range(first, stop):
             distance, slot, own = distances[m], m - first, camera[rows[m]]
             if distance <= top_distances[q, -1]:
                 insert(top_distances[q], top_indices[q], top_matches[q], distance, rows[m], True)
-            wrong = 0
+            ranks[m] = slot + 1
             for c in range(num_cameras):
-                for s in range(slot + 1):
-                    wrong += found[c, s]
-            ranks[m] = wrong + slot + 1
-            before = 1
-            for s in range(slot + 1):
-                before += found[own, s]
+                ranks[m] += found[c, slot]
+            camera_ranks[m] = found[own, slot] + 1
             for other in range(first, m):
-                before += camera[rows[other]] == own
-            camera_ranks[m] = before
+                camera_ranks[m] += camera[rows[other]] == own

@@ -12,7 +12,7 @@ import numpy as np
 
 from reid.errors import DataError
 from reid.labels import DISTRACTOR_PID
-from reid.retrieval.counting import BlockLabels, BlockRanks, rank_block
+from reid.retrieval.blocks import BlockLabels, BlockRanks, rank_block
 from reid.retrieval.distance import DistanceRows
 from reid.retrieval.embeddings import BoolArray, Embeddings, FloatArray, IntArray
 from reid.retrieval.pairs import Exclude, label_pairs

@@ -35,11 +35,12 @@ def test_rows_equal_the_full_matrix_of_the_oracle(l2_normalise):
     assert (distances.num_queries, distances.num_gallery) == (7, 11)
 
 
-def test_pairs_are_the_chosen_cells_of_the_matrix():
+def test_tensors_on_another_device_give_the_same_distances():
     rng = np.random.default_rng(4)
-    distances = EuclideanDistance(_embeddings(rng.normal(size=(4, 8))), _embeddings(rng.normal(size=(5, 8))))
-    q, g = np.array([3, 0, 3]), np.array([1, 4, 0])
-    np.testing.assert_allclose(distances.pairs(q, g), distances.rows(0, 4).numpy()[q, g], atol=1e-6)
+    sides = _embeddings(rng.normal(size=(4, 8))), _embeddings(rng.normal(size=(5, 8)))
+    host, device = EuclideanDistance(*sides), EuclideanDistance(*sides, device="cpu:0")  # torch's CPU, as a device
+    np.testing.assert_allclose(device.rows(1, 3).numpy(), host.rows(1, 3), atol=1e-6)
+    assert device.largest == host.largest == 4.0
 
 
 def test_rounding_never_makes_a_distance_negative():
@@ -50,9 +51,16 @@ def test_rounding_never_makes_a_distance_negative():
 
 def test_rows_may_be_written_into_without_changing_later_ones():
     distances = EuclideanDistance(_embeddings([[1, 2]]), _embeddings([[2, 1], [0, 1]]))
-    before = distances.rows(0, 1).clone()
-    distances.rows(0, 1).fill_(-7.0)
-    assert distances.rows(0, 1).equal(before)
+    before = distances.rows(0, 1).copy()
+    distances.rows(0, 1).fill(-7.0)
+    np.testing.assert_array_equal(distances.rows(0, 1), before)
+
+
+def test_no_distance_is_beyond_the_largest():
+    rng = np.random.default_rng(6)
+    sides = _embeddings(rng.normal(size=(30, 2))), _embeddings(-7 * rng.normal(size=(30, 2)))
+    distances = EuclideanDistance(*sides, l2_normalise=False)
+    assert float(distances.rows(0, 30).max()) <= distances.largest * (1 + 1e-6)
 
 
 def test_two_sides_of_different_dimension_are_refused():

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from reid.errors import DataError
-from reid.retrieval import rerank
 from reid.retrieval.distance import EuclideanDistance
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.metrics import measure
@@ -38,20 +37,42 @@ def test_sparse_distances_equal_the_dense_definition(k1, k2, lambda_value):
     np.testing.assert_allclose(distances.rows(0, 9), expected, atol=2e-6)
 
 
-def test_block_size_changes_no_distance(monkeypatch):
+def test_block_size_changes_no_distance():
     query, gallery, _ = _crowd(1, queries=12, gallery=60)
-    whole = KReciprocalDistance(_embeddings(query), _embeddings(gallery)).rows(0, 12).numpy()
-    monkeypatch.setattr(rerank, "_BLOCK_BYTES", 4096)
-    blocks = KReciprocalDistance(_embeddings(query), _embeddings(gallery))
-    rows = np.concatenate([blocks.rows(start, start + 5 if start < 10 else 12).numpy() for start in (0, 5, 10)])
+    whole = KReciprocalDistance(_embeddings(query), _embeddings(gallery)).rows(0, 12)
+    blocks = KReciprocalDistance(_embeddings(query), _embeddings(gallery), memory_bytes=40 * 72 * 5)
+    rows = np.concatenate([blocks.rows(start, min(start + 5, 12)) for start in (0, 5, 10)])
     np.testing.assert_allclose(rows, whole, atol=1e-6)
+
+
+def test_a_memory_too_small_for_one_point_is_refused():
+    query, gallery, _ = _crowd(1, queries=12, gallery=60)
+    with pytest.raises(DataError, match=r"evaluate\.memory_gb"):
+        KReciprocalDistance(_embeddings(query), _embeddings(gallery), memory_bytes=1000)
+
+
+def test_tensors_on_another_device_give_the_same_distances():
+    query, gallery, _ = _crowd(4, queries=9, gallery=70)
+    sides = _embeddings(query), _embeddings(gallery)
+    host = KReciprocalDistance(*sides, k1=8, k2=3).rows(2, 9)
+    device = KReciprocalDistance(*sides, k1=8, k2=3, device="cpu:0").rows(2, 9)  # torch's CPU, as a device
+    np.testing.assert_allclose(device.numpy(), host, atol=2e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 3, 64])
+def test_the_number_of_threads_changes_nothing(monkeypatch, threads):
+    query, gallery, _ = _crowd(5, queries=9, gallery=70)
+    one = KReciprocalDistance(_embeddings(query), _embeddings(gallery)).rows(0, 9)
+    monkeypatch.setattr("reid.retrieval.threads.thread_count", lambda: threads)
+    several = KReciprocalDistance(_embeddings(query), _embeddings(gallery)).rows(0, 9)
+    np.testing.assert_array_equal(several, one)
 
 
 def test_lambda_1_ranks_as_the_original_distance_does():
     query, gallery, _ = _crowd(2, queries=6, gallery=30)
     sides = _embeddings(query), _embeddings(gallery)
-    reranked = KReciprocalDistance(*sides, lambda_value=1.0).rows(0, 6).numpy()
-    original = EuclideanDistance(*sides).rows(0, 6).numpy()
+    reranked = KReciprocalDistance(*sides, lambda_value=1.0).rows(0, 6)
+    original = EuclideanDistance(*sides).rows(0, 6)
     np.testing.assert_array_equal(reranked.argsort(axis=1), original.argsort(axis=1))
 
 
@@ -82,7 +103,7 @@ def test_neighbours_in_common_lift_a_match_that_the_plain_distance_misses():
 def test_identical_images_in_large_numbers_still_have_distances():
     same = np.full((40, 4), 0.5, np.float32)
     rows = KReciprocalDistance(_embeddings(same[:3]), _embeddings(same[3:])).rows(0, 3)
-    assert bool(rows.isfinite().all())
+    assert np.isfinite(rows).all()
 
 
 def test_fewer_images_than_k1_are_enough():

@@ -1,79 +1,47 @@
-"""Ranks within one block of queries, by counting: no gallery is ever sorted.
-
-A match stands at rank 1 + (wrong images at most as far) + (matches before it). So each wrong image is looked up among
-the query's few matches and counted there, and all ranks are sums over those counts. On a CPU the pass over the block is
-compiled (`compiled.py`); on other devices it is made of tensor operations here. Both give the same integers.
-"""
+"""Distances and ranks of a block by tensor operations: for devices that torch drives."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from reid.retrieval.embeddings import BoolArray, FloatArray, IntArray
-
-Lists = tuple[IntArray, IntArray]
-"""A list for each of b queries: offsets int64 [b + 1] and their concatenation."""
+from reid.retrieval.blocks import BlockLabels, BlockRanks, Lists
+from reid.retrieval.embeddings import FloatArray, IntArray
 
 
-@dataclass(frozen=True)
-class BlockLabels:
-    """What is known of the images of a block of b queries before distances are.
+class TensorProducts:
+    """Squared Euclidean distances of float32 [Q, D] and [G, D] on a device; see `products.HostProducts`."""
 
-    Attributes:
-        matches: gallery rows of each query's right answers.
-        excluded: gallery rows that are left out of each query's ranking.
-        counted: bool [b], queries whose wrong pairs join the histogram.
-        camera_of_row: int64 [G], in 0..num_cameras - 1.
-        num_cameras: cameras of the gallery.
-    """
+    def __init__(self, query: FloatArray, gallery: FloatArray, device: str) -> None:
+        self.device = torch.device(device)
+        self._query, self._gallery = (torch.from_numpy(side).to(self.device) for side in (query, gallery))
+        self._query_squares = self._query.square().sum(dim=1)  # [Q]
+        self._gallery_squares = self._gallery.square().sum(dim=1)  # [G]
 
-    matches: Lists
-    excluded: Lists
-    counted: BoolArray
-    camera_of_row: IntArray
-    num_cameras: int
+    def rows(self, start: int, stop: int) -> Tensor:
+        """float32 [stop - start, G] of |q|^2 + |g|^2 - 2 q.g, clamped at zero against rounding."""
+        block = torch.addmm(
+            self._gallery_squares[None, :], self._query[start:stop], self._gallery.T, alpha=-2.0
+        )  # [1, G] - 2 [b, D] [D, G] -> [b, G]
+        return block.add_(self._query_squares[start:stop, None]).clamp_(min=0.0)
 
 
-@dataclass(frozen=True)
-class BlockRanks:
-    """The ranks in a block of b queries with M matches in all; the attributes are those of `Ranking`."""
-
-    ranks: IntArray
-    rows: IntArray
-    distances: FloatArray
-    camera_ranks: IntArray
-    top_indices: IntArray
-    top_distances: FloatArray
-    top_matches: BoolArray
+def nearest_in_rows(block: Tensor, count: int) -> tuple[IntArray, FloatArray]:
+    """`blocks.nearest_in_block` on any of torch's devices; equal distances in no certain order."""
+    return block.topk(count, dim=1, largest=False).indices.cpu().numpy(), block.amax(dim=1).cpu().numpy()
 
 
-def rank_block(
+def scale_and_add(block: Tensor, scale: FloatArray, rest: FloatArray) -> Tensor:
+    """block float32 [b, G] * scale [b] + rest [b, G], in place."""
+    scale_there, rest_there = (torch.from_numpy(part).to(block.device) for part in (scale, rest))
+    return block.mul_(scale_there[:, None]).add_(rest_there)
+
+
+def rank_rows(
     block: Tensor, labels: BlockLabels, *, top_k: int, histogram: IntArray, bins_per_unit: float
 ) -> BlockRanks:
-    """Ranks of all matches of a block of queries, and their nearest gallery images.
-
-    Args:
-        block: float32 [b, G], distances; written into.
-        labels: of the block.
-        top_k: nearest images kept, at most G.
-        histogram: int64 [bins], pairs of different people by distance; added to.
-        bins_per_unit: bins over the largest distance; the last bin takes what is beyond it.
-    """
-    if block.device.type == "cpu":
-        from reid.retrieval.compiled import rank_rows
-
-        return BlockRanks(*rank_rows(block.numpy(), labels, top_k, histogram, bins_per_unit))
-    return rank_block_by_tensors(block, labels, top_k=top_k, histogram=histogram, bins_per_unit=bins_per_unit)
-
-
-def rank_block_by_tensors(
-    block: Tensor, labels: BlockLabels, *, top_k: int, histogram: IntArray, bins_per_unit: float
-) -> BlockRanks:
-    """The same on any device."""
+    """`blocks.rank_block` for a block float32 [b, G] on any of torch's devices."""
     device = block.device
     offsets, rows = labels.matches
     at, out = _positions(labels.matches, device), _positions(labels.excluded, device)

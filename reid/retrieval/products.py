@@ -1,0 +1,43 @@
+"""Squared Euclidean distances of two sets of vectors, by blocks of rows, by the means of one device."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from reid.retrieval.blocks import Block
+from reid.retrieval.compiled import add_squares
+from reid.retrieval.embeddings import FloatArray
+
+
+class Products(Protocol):
+    """Distances of two sets of vectors, by the means of one device."""
+
+    def rows(self, start: int, stop: int) -> Block:
+        """float32 [stop - start, G], freshly allocated."""
+        ...
+
+
+def products_of(query: FloatArray, gallery: FloatArray, *, device: str) -> Products:
+    """Distances computed where the device, as torch names it, is; "cpu" needs no torch."""
+    if device == "cpu":
+        return HostProducts(query, gallery)
+    from reid.retrieval.tensors import TensorProducts
+
+    return TensorProducts(query, gallery, device)
+
+
+class HostProducts:
+    """Squared Euclidean distances of float32 [Q, D] and [G, D] on the CPU: one matrix product and one pass a block."""
+
+    def __init__(self, query: FloatArray, gallery: FloatArray) -> None:
+        self._minus_two_query: FloatArray = np.multiply(query, -2.0, dtype=np.float32)
+        self._gallery = np.ascontiguousarray(gallery)
+        self._query_squares, self._gallery_squares = (np.einsum("nd,nd->n", side, side) for side in (query, gallery))
+
+    def rows(self, start: int, stop: int) -> FloatArray:
+        """float32 [stop - start, G] of |q|^2 + |g|^2 - 2 q.g, clamped at zero against rounding."""
+        block: FloatArray = self._minus_two_query[start:stop] @ self._gallery.T  # [b, D] [D, G] -> [b, G]
+        add_squares(block, self._query_squares[start:stop], self._gallery_squares)
+        return block
