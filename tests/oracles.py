@@ -5,6 +5,7 @@ Written from the papers' definitions with plain loops in double precision; nothi
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -95,3 +96,96 @@ def k_reciprocal(query: np.ndarray, gallery: np.ndarray, *, k1: int, k2: int, la
 def _unit(vector: Sequence[float]) -> list[float]:
     length = math.sqrt(math.fsum(float(value) ** 2 for value in vector))
     return [float(value) / length for value in vector]
+
+
+def market_1501_average_precision(matches: Sequence[bool]) -> float:
+    """compute_AP.m of the first Market-1501 program, line by line, junk already gone; NaN without a hit."""
+    if not any(matches):
+        return math.nan
+    old_recall, old_precision, area, found = 0.0, 1.0, 0.0, 0
+    for seen, hit in enumerate(matches):
+        found += hit
+        recall = found / sum(matches)
+        precision = found / (seen + 1)
+        area += (recall - old_recall) * ((old_precision + precision) / 2)
+        old_recall, old_precision = recall, precision
+        if found == sum(matches):
+            break
+    return area
+
+
+def camera_cell(
+    distances: Matrix,
+    query_labels: Sequence[tuple[int, int]],
+    gallery_labels: Sequence[tuple[int, int]],
+    cameras: tuple[int, int],
+) -> tuple[float, float, int]:
+    """mAP, rank-1 and number of scored queries of one camera, ranked against the gallery images of another alone.
+
+    Labels are (pid, camid).
+    """
+    rows = [g for g, (_, camid) in enumerate(gallery_labels) if camid == cameras[1]]
+    values, firsts = [], []
+    for q, (pid, camid) in enumerate(query_labels):
+        if camid != cameras[0]:
+            continue
+        labels = [gallery_labels[g] for g in rows]
+        order = ranked([distances[q][g] for g in rows], pid, camid, [p for p, _ in labels], [c for _, c in labels])
+        matches = [hit for _, hit in order]
+        if any(matches):
+            values.append(average_precision(matches))
+            firsts.append(matches[0])
+    if not values:
+        return math.nan, math.nan, 0
+    return sum(values) / len(values), sum(firsts) / len(firsts), len(values)
+
+
+def accepted(distances: Sequence[float], threshold: float) -> float:
+    """Part of the pairs that stand below a threshold."""
+    return sum(distance < threshold for distance in distances) / len(distances)
+
+
+def true_positive_rate_at(
+    same: Sequence[float], different: Sequence[float], rate: float, thresholds: Sequence[float]
+) -> float:
+    """The largest true positive rate at any threshold whose false positive rate is at most `rate`."""
+    return max(accepted(same, t) for t in thresholds if accepted(different, t) <= rate)
+
+
+def equal_error_rate(same: Sequence[float], different: Sequence[float], thresholds: Sequence[float]) -> float:
+    """Where misses fall below false accepts, on the line between the two thresholds around that place."""
+    points = [(accepted(different, t), 1 - accepted(same, t)) for t in sorted(thresholds)]
+    for (false, miss), (next_false, next_miss) in itertools.pairwise(points):
+        if next_false >= next_miss:
+            # false + s * (next_false - false) = miss + s * (next_miss - miss)
+            step = (miss - false) / ((next_false - false) - (next_miss - miss))
+            return false + step * (next_false - false)
+    raise AssertionError("the thresholds do not reach from nobody to everybody")
+
+
+def bootstrap_interval(values: Sequence[float], pids: Sequence[int]) -> tuple[float, float]:
+    """2.5 and 97.5 % percentiles of the mean over every possible draw of as many identities as there are."""
+    people = sorted(set(pids))
+    means = []
+    for draw in itertools.product(people, repeat=len(people)):
+        drawn = [value for person in draw for value, pid in zip(values, pids, strict=True) if pid == person]
+        means.append(sum(drawn) / len(drawn))
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def expanded(
+    points: np.ndarray, neighbours: np.ndarray, *, k: int, alpha: float | None, others: bool = False
+) -> list[list[float]]:
+    """Each point, of unit length, plus its k nearest neighbours by cosine, weighted, scaled to unit length."""
+    left, right = [_unit(row) for row in points], [_unit(row) for row in neighbours]
+    result = []
+    for p, point in enumerate(left):
+        cosines = [math.fsum(a * b for a, b in zip(point, row, strict=True)) for row in right]
+        order = sorted((row for row in range(len(right)) if not (others and row == p)), key=lambda row: -cosines[row])
+        mean = list(point)
+        for row in order[:k]:
+            weight = 1.0 if alpha is None else max(cosines[row], 0.0) ** alpha
+            mean = [a + weight * b for a, b in zip(mean, right[row], strict=True)]
+        result.append(_unit(mean))
+    return result

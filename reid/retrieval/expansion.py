@@ -30,7 +30,7 @@ def expand_queries(
         gallery: G embeddings, augmented or not.
         k: neighbours; all of a smaller gallery.
         alpha: None: all weigh the same (AQE). Else a neighbour weighs max(cos, 0) ** alpha and the query 1 (alpha-QE);
-            0 is AQE without the neighbours at a right angle or more.
+            0 gives AQE again.
         memory_bytes: working memory beside the vectors; one query's similarities are kept in any case.
 
     Returns:
