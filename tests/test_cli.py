@@ -33,6 +33,15 @@ def test_spec_check_and_an_actions_help_import_nothing_heavy(arguments):
     assert not _imported_by(*arguments) & set(_HEAVY)
 
 
+@pytest.mark.parametrize("action", ["train", "evaluate"])
+def test_a_wrong_path_is_told_before_the_slow_imports(tmp_path, action):
+    (tmp_path / "images").mkdir()
+    places = [f"dataset.{name}_dataset_dir={tmp_path}/images" for name in ("train", "test", "query")]
+    loaded = _imported_by(action, f"results_dir={tmp_path}/results", *places)
+    assert "torch" in loaded
+    assert not loaded & {"timm", "torchvision", "pytorch_lightning"}
+
+
 @pytest.mark.parametrize("action", SPEC_ACTIONS)
 def test_every_actions_help_shows_an_example_and_spec_keys_with_defaults(capsys, action):
     assert main([action, "--help"]) == 0

@@ -1,0 +1,192 @@
+"""The parts of a training, put together from checked data and a spec: network, losses, batches, validation.
+
+Importing Lightning and timm takes many seconds, so `train` imports this module once its input is known to be good.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import yaml
+
+from reid import __version__
+from reid.actions.base import ActionRun
+from reid.actions.epochs import EpochLog
+from reid.actions.scoring import QueryAndGallery, rank_by
+from reid.actions.settings import augmentation_of, criterion_of, network_settings_of, preprocess_of, schedule_of
+from reid.actions.subsets import Subsets
+from reid.data.module import TrainingData
+from reid.data.records import Subset
+from reid.devices import Hardware
+from reid.errors import SpecError
+from reid.model.checkpoint import FORMAT
+from reid.model.fit import fit
+from reid.model.module import ReidModule
+from reid.model.network import ReidNetwork
+from reid.model.optim import parameter_groups
+from reid.model.weights import load_file, load_imagenet
+from reid.retrieval.metrics import measure
+from reid.spec.load import dump_spec
+from reid.spec.re_identification import ReIdentificationSpec
+from reid.tracking.provenance import revision_tags
+
+log = logging.getLogger(__name__)
+
+Validate = Callable[[pl.LightningModule], dict[str, float]]
+
+
+class Training:
+    """A training that is ready to run.
+
+    Args:
+        spec: what was asked for.
+        subsets: "train", and "query" and "gallery" when it shall be validated.
+        hardware: where it runs.
+        seed: of the initial weights, the batches and the augmentation.
+        resume_from: checkpoint to go on from; None to start.
+
+    Raises:
+        SpecError: there is no such network, or no weights were given to start from.
+        CheckpointError: pretrained weights cannot be used.
+    """
+
+    def __init__(
+        self, spec: ReIdentificationSpec, subsets: Subsets, *, hardware: Hardware, seed: int, resume_from: Path | None
+    ) -> None:
+        pl.seed_everything(seed, workers=True, verbose=False)
+        self._spec, self._hardware, self._resume_from = spec, hardware, resume_from
+        network = _network(spec, subsets["train"], resumed=resume_from is not None)
+        self._module = _module(spec, network, subsets, seed=seed)
+        self._batches = _batches(spec, subsets, hardware=hardware, seed=seed)
+        self._validate = _validation(spec, subsets, hardware) if "query" in subsets.by_name else None
+
+    def run(self, run: ActionRun) -> EpochLog:
+        """Trains to the last epoch, with checkpoints in the action's folder; returns the log of the epochs."""
+        epochs = EpochLog(run, max_epochs=self._spec.train.num_epochs, resumed=self._resume_from is not None)
+        train = self._spec.train
+        fit(
+            self._module,
+            self._batches,
+            folder=run.folder,
+            hardware=self._hardware,
+            max_epochs=train.num_epochs,
+            grad_clip=train.grad_clip,
+            validate=self._validate,
+            validation_interval=train.validation_interval,
+            checkpoint_interval=train.checkpoint_interval,
+            checkpoint_unit=train.checkpoint_interval_unit,
+            resume_from=self._resume_from,
+            receive=epochs.receive,
+        )
+        return epochs
+
+
+def _network(spec: ReIdentificationSpec, train_set: Subset, *, resumed: bool) -> ReidNetwork:
+    """The network with its initial weights; those of a resumed training come from the checkpoint."""
+    network = ReidNetwork(network_settings_of(spec, num_classes=len(train_set.pids)))
+    model = spec.model
+    if not resumed and model.pretrained_model_path:
+        load_file(network.backbone, Path(model.pretrained_model_path), settings=network.settings)
+    elif not resumed and model.pretrain_choice == "imagenet":
+        load_imagenet(network.backbone, model.backbone)
+    elif not resumed and model.pretrain_choice == "self":
+        raise SpecError(
+            "model.pretrain_choice=self, and model.pretrained_model_path is not set",
+            "there are no weights to start from, and random ones instead would be a different experiment without "
+            "saying so",
+            "give a file with model.pretrained_model_path=FILE, or ask for random weights with "
+            'model.pretrain_choice=""',
+        )
+    log.info(
+        "network %s: %d-dimensional embedding, %d identities, %.1f million parameters",
+        model.backbone,
+        network.embedding_dim,
+        len(train_set.pids),
+        sum(p.numel() for p in network.parameters()) / 1e6,
+    )
+    return network.to(memory_format=torch.channels_last)
+
+
+def _module(spec: ReIdentificationSpec, network: ReidNetwork, subsets: Subsets, *, seed: int) -> ReidModule:
+    optim = spec.train.optim
+    train_set = subsets["train"]
+    criterion = criterion_of(spec, num_classes=len(train_set.pids), dim=network.embedding_dim, seed=seed)
+    report = subsets.report["train"]
+    block: dict[str, Any] = {
+        "format": FORMAT,
+        "network": network.settings.to_dict(),
+        "preprocess": preprocess_of(spec).to_dict(),
+        "pids": list(train_set.pids),
+        "spec": yaml.safe_load(dump_spec(spec)),
+        "provenance": {
+            "version": __version__,
+            **_revision(),
+            "seed": seed,
+            "train_fingerprint": report.fingerprint,
+            "validation_fingerprints": {
+                found.name: found.fingerprint for found in subsets.report.subsets if found.name != "train"
+            },
+            "train_images": report.labelled,
+            "train_identities": report.identities,
+            "train_cameras": list(report.cameras),
+        },
+    }
+    return ReidModule(
+        network,
+        criterion,
+        augmentation=augmentation_of(spec),
+        schedule=schedule_of(spec),
+        optimizer=optim.name,
+        groups=parameter_groups(
+            network,
+            base_lr=optim.base_lr,
+            weight_decay=optim.weight_decay,
+            bias_lr_factor=optim.bias_lr_factor,
+            weight_decay_bias=optim.weight_decay_bias,
+            large_fc_lr=optim.large_fc_lr,
+        ),
+        momentum=optim.momentum,
+        seed=seed,
+        checkpoint_block=block,
+    )
+
+
+def _revision() -> dict[str, str | bool]:
+    """Git commit of the working directory, and whether files differ from it; empty outside a working copy."""
+    tags = revision_tags(Path.cwd())
+    if "mlflow.source.git.commit" not in tags:
+        return {}
+    return {"revision": tags["mlflow.source.git.commit"], "revision_changed": tags["reid.git_dirty"] == "true"}
+
+
+def _batches(spec: ReIdentificationSpec, subsets: Subsets, *, hardware: Hardware, seed: int) -> TrainingData:
+    train_set = subsets["train"]
+    classes = {pid: index for index, pid in enumerate(train_set.pids)}
+    records = [record for record in train_set.records if record.pid in classes]
+    pack = subsets.pack([r.path for r in records], preprocess_of(spec), workers=spec.dataset.num_workers)
+    return TrainingData(
+        pack.images,
+        [classes[record.pid] for record in records],
+        batch_size=spec.dataset.batch_size,
+        num_instances=spec.dataset.num_instances,
+        seed=seed,
+        pin_memory=hardware.device.type == "cuda",
+    )
+
+
+def _validation(spec: ReIdentificationSpec, subsets: Subsets, hardware: Hardware) -> Validate:
+    """Measures a module on query and gallery."""
+    test_set = QueryAndGallery.of(subsets, preprocess_of(spec), workers=spec.dataset.num_workers)
+
+    def validate(module: pl.LightningModule) -> dict[str, float]:
+        assert isinstance(module, ReidModule)
+        query, gallery = test_set.embed(module.network, batch_size=spec.dataset.val_batch_size, device=module.device)
+        ranking = rank_by(spec, query, gallery, device=module.device)
+        return measure(ranking, max_rank=max(spec.re_ranking.max_rank, 10)).figures()
+
+    return validate
