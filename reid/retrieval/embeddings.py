@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,22 +59,7 @@ class Embeddings:
         return int(self.vectors.shape[1])
 
     def _check_values(self) -> None:
-        rows = ~np.isfinite(self.vectors).all(axis=1)
-        if rows.any():
-            raise DataError(
-                f"{int(rows.sum())} of {len(self)} embeddings hold NaN or infinite numbers; the first is "
-                f"{self.label(int(np.flatnonzero(rows)[0]))}",
-                "a distance to such a vector has no value",
-                "look for a diverged training run (train/metrics.csv) or a half-precision overflow, and embed again",
-            )
-        rows = ~self.vectors.any(axis=1)
-        if rows.any():
-            raise DataError(
-                f"{int(rows.sum())} of {len(self)} embeddings are all zero; the first is "
-                f"{self.label(int(np.flatnonzero(rows)[0]))}",
-                "a zero vector has no direction, so it cannot be L2-normalised",
-                "look for a dead network or blank images, and embed again",
-            )
+        require_comparable(self.vectors, self.label)
         if (self.pids < 0).any():
             raise DataError(
                 f"{int((self.pids < 0).sum())} embeddings are labelled as junk (negative identity)",
@@ -85,6 +70,32 @@ class Embeddings:
     def label(self, row: int) -> str:
         """How messages call one row."""
         return f"row {row} ({self.paths[row]})" if self.paths else f"row {row}"
+
+
+def require_comparable(vectors: FloatArray, label: Callable[[int], str]) -> None:
+    """Refuses vectors [N, D] that have no distance to others.
+
+    Args:
+        label: how messages call a row.
+
+    Raises:
+        DataError: a row holds NaN or an infinite number, or nothing but zeros.
+    """
+    rows = ~np.isfinite(vectors).all(axis=1)
+    if rows.any():
+        raise DataError(
+            f"{int(rows.sum())} of {len(vectors)} embeddings hold NaN or infinite numbers; the first is "
+            f"{label(int(rows.argmax()))}",
+            "a distance to such a vector has no value",
+            "look for a diverged training run (train/metrics.csv) or a half-precision overflow, and embed again",
+        )
+    rows = ~vectors.any(axis=1)
+    if rows.any():
+        raise DataError(
+            f"{int(rows.sum())} of {len(vectors)} embeddings are all zero; the first is {label(int(rows.argmax()))}",
+            "a zero vector has no direction, so it cannot be L2-normalised",
+            "look for a dead network or blank images, and embed again",
+        )
 
 
 def normalise(vectors: FloatArray) -> FloatArray:
