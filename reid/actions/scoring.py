@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
-
-from reid.actions.subsets import Subsets, embeddings_of
+from reid.actions.subsets import BYTES_PER_GB, Subsets, embeddings_of
 from reid.data.images import Preprocess
 from reid.data.pack import Pack
 from reid.data.records import Subset
-from reid.model.extract import embed
+from reid.errors import SpecError
 from reid.retrieval.distance import DistanceRows, EuclideanDistance
 from reid.retrieval.embeddings import Embeddings, FloatArray
+from reid.retrieval.expansion import augment_gallery, expand_queries
 from reid.retrieval.ranking import Ranking, rank
 from reid.retrieval.rerank import KReciprocalDistance
 from reid.spec.re_identification import ReIdentificationSpec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ def embed_pack(
     progress: Callable[[int], None] | None = None,
 ) -> FloatArray:
     """Embeddings float32 [N, D] of all images of a pack, in its order."""
+    from reid.model.extract import embed  # needs torch, which a ranking of embeddings does not
+
     return embed(
         network,
         pack.images,
@@ -83,20 +88,57 @@ def embed_pack(
     )
 
 
-def rank_by(spec: ReIdentificationSpec, query: Embeddings, gallery: Embeddings, *, device: torch.device) -> Ranking:
-    """The ranking with the spec's `re_ranking` section."""
-    section = spec.re_ranking
+def rank_by(spec: ReIdentificationSpec, query: Embeddings, gallery: Embeddings, *, device: object = "cpu") -> Ranking:
+    """The ranking that the `evaluate` and `re_ranking` sections describe, for evaluation and validation alike.
+
+    Args:
+        device: where distances are computed, as torch names it; "cpu" needs no torch.
+
+    Raises:
+        SpecError: vectors are to be averaged and not normalised.
+        DataError: the two sides cannot be compared, or `evaluate.memory_gb` is too small.
+    """
+    chosen, section = spec.evaluate, spec.re_ranking
+    memory_bytes = int(chosen.memory_gb * BYTES_PER_GB)
+    query, gallery = _averaged(spec, query, gallery, memory_bytes)
     distances: DistanceRows
     if section.re_ranking:
         distances = KReciprocalDistance(
-            query, gallery, k1=section.k1, k2=section.k2, lambda_value=section.lambda_value, device=device
+            query,
+            gallery,
+            k1=section.k1,
+            k2=section.k2,
+            lambda_value=section.lambda_value,
+            l2_normalise=chosen.l2_normalise,
+            device=device,
+            memory_bytes=memory_bytes,
         )
     else:
-        distances = EuclideanDistance(query, gallery, device=device)
-    return rank(distances, query, gallery, top_k=section.max_rank)
+        distances = EuclideanDistance(query, gallery, l2_normalise=chosen.l2_normalise, device=device)
+    return rank(distances, query, gallery, exclude=chosen.exclude, top_k=section.max_rank, memory_bytes=memory_bytes)
 
 
 def batch_size_of(spec: ReIdentificationSpec, action: str) -> int:
     """The action's own batch size, or `dataset.val_batch_size` where that is -1 (or 0)."""
     own: int = getattr(spec, action).batch_size
     return own if own > 0 else spec.dataset.val_batch_size
+
+
+def _averaged(
+    spec: ReIdentificationSpec, query: Embeddings, gallery: Embeddings, memory_bytes: int
+) -> tuple[Embeddings, Embeddings]:
+    """Both sides after database augmentation and query expansion, in this order, as far as they are switched on."""
+    chosen = spec.evaluate
+    if not chosen.l2_normalise and (chosen.augmentation_k or chosen.query_expansion != "none"):
+        raise SpecError(
+            f"evaluate.l2_normalise is false, with evaluate.query_expansion={chosen.query_expansion} and "
+            f"evaluate.augmentation_k={chosen.augmentation_k}",
+            "both average vectors of unit length, which raw distances would compare with vectors of any length",
+            "set evaluate.l2_normalise=true, or evaluate.query_expansion=none and evaluate.augmentation_k=0",
+        )
+    if chosen.augmentation_k:
+        gallery = augment_gallery(gallery, k=chosen.augmentation_k, memory_bytes=memory_bytes)
+    if chosen.query_expansion != "none":
+        alpha = chosen.expansion_alpha if chosen.query_expansion == "alpha_qe" else None
+        query = expand_queries(query, gallery, k=chosen.expansion_k, alpha=alpha, memory_bytes=memory_bytes)
+    return query, gallery

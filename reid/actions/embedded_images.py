@@ -1,0 +1,70 @@
+"""Query and gallery images, embedded by a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reid.actions.embedded import Embedded
+from reid.actions.handover import hand_over
+from reid.actions.scoring import QueryAndGallery, batch_size_of
+from reid.actions.settings import device_of
+from reid.actions.subsets import Subsets, open_subsets, query_and_gallery_places
+from reid.data.checks import require_evaluable
+from reid.data.images import Preprocess
+from reid.files import sha256_of
+from reid.model.checkpoint import Checkpoint
+from reid.spec.re_identification import ReIdentificationSpec
+
+
+@dataclass(frozen=True)
+class EvaluationImages:
+    """Images and the checkpoint that will embed them, checked.
+
+    Attributes:
+        spec: filled with all that follows from the checkpoint.
+        checkpoint: the network.
+        subsets: query and gallery.
+    """
+
+    spec: ReIdentificationSpec
+    checkpoint: Checkpoint
+    subsets: Subsets
+
+    @classmethod
+    def open(cls, spec: ReIdentificationSpec) -> EvaluationImages:
+        """Finds checkpoint and images; nothing is embedded yet.
+
+        Raises:
+            CheckpointError: there is no checkpoint, or it is of another network.
+            DataError: query or gallery cannot be used, or no query has a match.
+        """
+        spec, checkpoint = hand_over(spec, "evaluate")
+        subsets = open_subsets(spec, query_and_gallery_places(spec, "evaluate"))
+        require_evaluable(subsets["query"], subsets["gallery"])
+        return cls(spec, checkpoint, subsets)
+
+    def embed(self) -> Embedded:
+        """Embeds all of them on the spec's device."""
+        spec, checkpoint, subsets = self.spec, self.checkpoint, self.subsets
+        device = device_of(spec, index=spec.evaluate.gpu_ids[0])
+        preprocess = Preprocess.from_dict(checkpoint.preprocess)
+        query, gallery = QueryAndGallery.of(subsets, preprocess, workers=spec.dataset.num_workers).embed(
+            checkpoint.build_network().to(device), batch_size=batch_size_of(spec, "evaluate"), device=device
+        )
+        return Embedded(
+            query,
+            gallery,
+            test_set=subsets.test_set,
+            network={
+                "neck_feat": checkpoint.network.neck_feat,
+                "with_flip_feature": checkpoint.network.with_flip_feature,
+            },
+            facts={
+                "query_junk_dropped": len(subsets["query"].junk),
+                "gallery_junk_dropped": len(subsets["gallery"].junk),
+                "checkpoint": checkpoint.path.name,
+                "checkpoint_epoch": checkpoint.epoch,
+                "checkpoint_sha256": sha256_of(checkpoint.path),
+            },
+            device=device,
+        )

@@ -1,0 +1,188 @@
+"""The files of an evaluation: figures as JSON and CSV, pictures and the page, all of one `Evaluation` and `Ranking`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reid.actions.embedded import Embedded
+from reid.actions.protocol import protocol_line
+from reid.files import write_json, write_text
+from reid.labels import DISTRACTOR_PID
+from reid.report.plots import plot_cmc, plot_matches
+from reid.retrieval.embeddings import Embeddings
+from reid.retrieval.evaluation import Evaluation
+from reid.retrieval.ranking import Ranking
+from reid.spec.re_identification import ReIdentificationSpec
+
+log = logging.getLogger(__name__)
+
+_QUERY_COLUMNS = (
+    *("row", "path", "pid", "camid", "matches"),
+    *("first_match_rank", "average_precision", "inverse_negative_penalty"),
+)
+_CAMERA_COLUMNS = ("query_camera", "gallery_camera", "queries", "mAP", "cmc_rank_1")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A test set, its ranking and what was measured on it.
+
+    Attributes:
+        embedded: query and gallery.
+        ranking: of the gallery for each query.
+        evaluation: the figures.
+        protocol: how they were measured.
+    """
+
+    embedded: Embedded
+    ranking: Ranking
+    evaluation: Evaluation
+    protocol: dict[str, Any]
+
+    @property
+    def small_print(self) -> str:
+        """The protocol as pictures show it."""
+        return protocol_line(
+            self.protocol, num_scored=self.evaluation.metrics.num_scored, num_gallery=len(self.embedded.gallery)
+        )
+
+
+def write_evaluation(spec: ReIdentificationSpec, folder: Path, measured: Measured) -> dict[str, Path]:
+    """Writes the files; one that does not apply is removed, so that none of an earlier evaluation is left.
+
+    Returns:
+        The files that were written, by a short name.
+    """
+    own = spec.evaluate
+    targets = {
+        "metrics": folder / "metrics.json",
+        "cmc": folder / "cmc.csv",
+        "queries": folder / "queries.csv",
+        "camera_pairs": folder / "camera_pairs.csv",
+        "verification": folder / "verification.json",
+        "cmc_curve": Path(own.output_cmc_curve_plot or folder / "cmc_curve.png"),
+        "sampled_matches": Path(own.output_sampled_matches_plot or folder / "sampled_matches.png"),
+        "report": folder / "report.html",
+    }
+    evaluation, embedded = measured.evaluation, measured.embedded
+    curve = evaluation.metrics.cmc[: spec.re_ranking.max_rank]
+    write_json(targets["metrics"], _facts(measured))
+    write_text(targets["cmc"], _table(("rank", "matching_rate"), enumerate(curve.tolist(), start=1)))
+    write_text(targets["queries"], _table(_QUERY_COLUMNS, _query_rows(embedded.query, evaluation)))
+    write_text(targets["camera_pairs"], _table(_CAMERA_COLUMNS, _camera_rows(evaluation)))
+    plot_cmc(curve, targets["cmc_curve"], mean_ap=evaluation.metrics.mean_ap, protocol=measured.small_print)
+    absent = set()
+    if evaluation.verification is not None:
+        write_json(targets["verification"], evaluation.verification.to_dict(), indent=None)
+    else:
+        absent.add("verification")
+    if _has_pictures(embedded):
+        _draw_matches(spec, measured, targets["sampled_matches"])
+    else:
+        log.info("no image of query or gallery can be found: no %s", targets["sampled_matches"].name)
+        absent.add("sampled_matches")
+    if own.report:
+        _write_report(measured, targets["report"])
+    else:
+        absent.add("report")
+    for name in absent:
+        targets.pop(name).unlink(missing_ok=True)
+    return targets
+
+
+def _facts(measured: Measured) -> dict[str, Any]:
+    gallery = measured.embedded.gallery
+    return {
+        **measured.evaluation.to_dict(),
+        "gallery": len(gallery),
+        "gallery_distractors": int((gallery.pids == DISTRACTOR_PID).sum()),
+        "protocol": measured.protocol,
+        "test_set": measured.embedded.test_set,
+        **measured.embedded.facts,
+    }
+
+
+def _query_rows(query: Embeddings, evaluation: Evaluation) -> Iterator[tuple[object, ...]]:
+    """One row a query, in the order of the embeddings; figures are empty where it has no match."""
+    figures = evaluation.per_query
+    return zip(
+        range(len(query)),
+        query.paths or [""] * len(query),
+        query.pids.tolist(),
+        query.camids.tolist(),
+        figures.num_matches.tolist(),
+        ("" if math.isnan(rank) else int(rank) for rank in figures.first_match_rank.tolist()),
+        _blank(figures.average_precision.tolist()),
+        _blank(figures.inverse_negative_penalty.tolist()),
+        strict=True,
+    )
+
+
+def _camera_rows(evaluation: Evaluation) -> Iterator[tuple[object, ...]]:
+    pairs = evaluation.camera_pairs
+    cameras = [(a, b) for a in pairs.query_cameras.tolist() for b in pairs.gallery_cameras.tolist()]
+    return zip(
+        *zip(*cameras, strict=True),
+        pairs.num_queries.ravel().tolist(),
+        _blank(pairs.mean_ap.ravel().tolist()),
+        _blank(pairs.rank_1.ravel().tolist()),
+        strict=True,
+    )
+
+
+def _has_pictures(embedded: Embedded) -> bool:
+    return any(Path(path).is_file() for side in (embedded.query, embedded.gallery) for path in side.paths)
+
+
+def _draw_matches(spec: ReIdentificationSpec, measured: Measured, path: Path) -> None:
+    query, gallery = measured.embedded.query, measured.embedded.gallery
+    plot_matches(
+        measured.ranking,
+        query.paths or [""] * len(query),
+        gallery.paths or [""] * len(gallery),
+        path,
+        rows=spec.re_ranking.num_query,
+        columns=spec.re_ranking.max_rank,
+        seed=max(spec.train.seed, 0),
+        query_labels=_labels(query),
+        gallery_labels=_labels(gallery),
+        protocol=measured.small_print,
+    )
+
+
+def _write_report(measured: Measured, path: Path) -> None:
+    from reid.report.page import write_report  # jinja2, which training's validation need not have
+
+    write_report(
+        path,
+        evaluation=measured.evaluation,
+        ranking=measured.ranking,
+        query=measured.embedded.query,
+        gallery=measured.embedded.gallery,
+        title="Evaluation",
+        protocol={name: str(value) for name, value in measured.protocol.items()},
+    )
+
+
+def _labels(side: Embeddings) -> list[str]:
+    return [f"id {pid} cam {camid}" for pid, camid in zip(side.pids.tolist(), side.camids.tolist(), strict=True)]
+
+
+def _table(columns: tuple[str, ...], rows: Iterable[Iterable[object]]) -> str:
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer)
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _blank(values: Iterable[float]) -> Iterator[object]:
+    """Empty where there is no value."""
+    return ("" if math.isnan(value) else value for value in values)

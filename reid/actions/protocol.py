@@ -1,0 +1,64 @@
+"""How figures were measured: what stands in metrics.json, on MLflow runs and under every picture.
+
+Figures compare under equal protocols only, and `promote` refuses others. What moves no figure, such as memory, is not
+part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reid.retrieval.pairs import Exclude
+from reid.retrieval.ranking import Ranking
+from reid.spec.re_identification import ReIdentificationSpec
+
+_LEFT_OUT: dict[Exclude, str] = {
+    "same_camera": "a query's identity under its own camera is left out",
+    "same_image": "the query's own image is left out",
+    "none": "nothing is left out",
+}
+_PRECISION = {"sum": "AP in the sum form", "trapezoid": "AP by trapezoids"}
+
+
+def protocol_of(spec: ReIdentificationSpec, ranking: Ranking, network: Mapping[str, Any]) -> dict[str, Any]:
+    """What moves the figures.
+
+    Args:
+        spec: by which the ranking was made.
+        ranking: names its distance and what it leaves out.
+        network: which vector of the network is the embedding, as far as it is known.
+    """
+    chosen = spec.evaluate
+    return {
+        "distance": ranking.distance,
+        "exclude": ranking.exclude,
+        "average_precision": chosen.average_precision,
+        "re_ranking": spec.re_ranking.re_ranking,
+        "query_expansion": _expansion(spec),
+        "augmentation_k": chosen.augmentation_k,
+        **network,
+    }
+
+
+def protocol_line(protocol: Mapping[str, Any], *, num_scored: int, num_gallery: int) -> str:
+    """The small print of a picture."""
+    parts = [
+        f"{num_scored:,} queries, {num_gallery:,} gallery images",
+        _LEFT_OUT[protocol["exclude"]],
+        f"distance: {protocol['distance']}",
+        _PRECISION[protocol["average_precision"]],
+    ]
+    if protocol["query_expansion"] != "none":
+        parts.append(f"query expansion: {protocol['query_expansion']}")
+    if protocol["augmentation_k"]:
+        parts.append(f"gallery averaged with {protocol['augmentation_k']} neighbours")
+    return "; ".join(parts)
+
+
+def _expansion(spec: ReIdentificationSpec) -> str:
+    chosen = spec.evaluate
+    if chosen.query_expansion == "none":
+        return "none"
+    alpha = f", alpha={chosen.expansion_alpha:g}" if chosen.query_expansion == "alpha_qe" else ""
+    return f"{chosen.query_expansion}(k={chosen.expansion_k}{alpha})"
