@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from reid.actions.base import action_run
 from reid.actions.handover import hand_over
@@ -16,9 +17,13 @@ from reid.data.images import Preprocess
 from reid.data.progress import progress
 from reid.data.records import Record, Subset
 from reid.errors import SpecError
-from reid.files import atomic_path
+from reid.files import atomic_path, sha256_of
+from reid.model.checkpoint import Checkpoint
 from reid.retrieval.embeddings import FloatArray
+from reid.retrieval.file_formats import METADATA
 from reid.spec.re_identification import ReIdentificationSpec
+
+_ROWS_A_GROUP = 2**16  # a reader with little memory takes one group at a time
 
 
 def inference(spec: ReIdentificationSpec) -> ActionResult:
@@ -60,7 +65,7 @@ def inference(spec: ReIdentificationSpec) -> ActionResult:
         output = Path(spec.inference.output_file)
         table = run.folder / "embeddings.parquet"
         write_inference_json(output, [path for _, path in images], vectors)
-        write_embeddings_table(table, subsets.by_name, images, vectors)
+        write_embeddings_table(table, subsets.by_name, images, vectors, made_by=_made_by(checkpoint))
         figures: dict[str, float | int | str] = {
             "images": len(images),
             "embedding_size": int(vectors.shape[1]),
@@ -85,9 +90,18 @@ def write_inference_json(path: Path, images: Sequence[Path], vectors: FloatArray
 
 
 def write_embeddings_table(
-    path: Path, subsets: dict[str, Subset], images: Sequence[tuple[str, Path]], vectors: FloatArray
+    path: Path,
+    subsets: dict[str, Subset],
+    images: Sequence[tuple[str, Path]],
+    vectors: FloatArray,
+    *,
+    made_by: Mapping[str, Any],
 ) -> None:
-    """Columns img_path, subset, pid, camid (null where the name has none) and embedding (a list of D float32)."""
+    """Columns img_path, subset, pid, camid (null where the name has none) and embedding (a list of D float32).
+
+    Args:
+        made_by: what `reid search` and `reid evaluate` must know of the network; the schema's metadata `reid`, as JSON.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -104,5 +118,17 @@ def write_embeddings_table(
             "embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
         }
     )
+    table = table.replace_schema_metadata({METADATA: json.dumps(made_by)})
     with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd", row_group_size=_ROWS_A_GROUP)
+
+
+def _made_by(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        "checkpoint": str(checkpoint.path.absolute()),
+        "checkpoint_sha256": sha256_of(checkpoint.path),
+        "preprocess": checkpoint.preprocess,
+        "neck_feat": checkpoint.network.neck_feat,
+        "with_flip_feature": checkpoint.network.with_flip_feature,
+        "l2_normalised": False,
+    }
