@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
+
 from reid.errors import DataError
 from reid.retrieval.embeddings import FloatArray, IntArray
+from reid.retrieval.search import BLOCK_ROWS
 
 Subset = Literal["gallery", "query", "all"]
 
-FIX = "give embeddings.parquet as inference writes it, or an .npz file with the array gallery, vectors or embeddings"
+FIX = "give embeddings.parquet as inference writes it, or an .npz file with the array gallery, embeddings or vectors"
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -45,8 +48,8 @@ class GalleryFile(Protocol):
     total: int
     metadata: dict[str, Any]
 
-    def blocks(self) -> Iterator[tuple[int, FloatArray]]:
-        """Position in `rows` of the first vector of a block, and its vectors float32 [b, D]."""
+    def blocks(self, size: int = BLOCK_ROWS) -> Iterator[tuple[int, FloatArray]]:
+        """Position in `rows` of the first vector of a block, and its vectors float32 [b, D], b at most `size`."""
         ...
 
     def vectors(self, rows: Sequence[int]) -> FloatArray:
@@ -70,6 +73,17 @@ def reading(path: Path) -> Iterator[None]:
             "the file is damaged or of another kind",
             FIX,
         ) from error
+
+
+def pick(rows: Sequence[int], dim: int, blocks: Iterable[FloatArray]) -> FloatArray:
+    """float32 [n, D], the vectors of some rows of a file, from all of its blocks in order."""
+    wanted, first = np.asarray(rows, np.int64), 0
+    found = np.empty((len(rows), dim), np.float32)
+    for block in blocks:
+        here = (wanted >= first) & (wanted < first + len(block))
+        found[here] = block[wanted[here] - first]
+        first += len(block)
+    return found
 
 
 def no_vectors(path: Path, found: Sequence[str], wanted: str) -> DataError:

@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 
 from reid.errors import DataError
+from reid.retrieval.columns import CAMIDS, PATHS, PIDS, VECTORS, first
 from reid.retrieval.embeddings import FloatArray
-from reid.retrieval.gallery_file import GalleryImage, Subset, no_vectors, reading
+from reid.retrieval.gallery_file import GalleryImage, Subset, no_vectors, pick, reading
 from reid.retrieval.search import BLOCK_ROWS
-
-_ONE_SIDE = ("vectors", "embeddings")
 
 
 class NpzGallery:
-    """Array `gallery` or `query` with `gallery_path`, `_pid`, `_camid`; or `vectors`, or `embeddings`, with `path`, ...
+    """Array `gallery` or `query` with `gallery_path`, `_pid`, `_camid`; or `embeddings` with `path`, `pid`, `camid`.
 
     All but the vectors may be missing. The subset `all` of a file with two sides is its gallery.
     """
@@ -28,46 +27,39 @@ class NpzGallery:
         self.path = path
         self.metadata: dict[str, Any] = {}
         with zipfile.ZipFile(path) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-        wanted = ("query" if subset == "query" else "gallery", *_ONE_SIDE)
-        self._name = next((name for name in wanted if name in names), "")
-        if not self._name:
-            raise no_vectors(path, names, "array " + " or ".join(wanted))
-        self._prefix = "" if self._name in _ONE_SIDE else f"{self._name}_"
+            found = tuple(name.removesuffix(".npy") for name in archive.namelist())
+        side = "query" if subset == "query" else "gallery"
+        name = first(found, (side, *VECTORS))
+        if name is None:
+            raise no_vectors(path, found, f"array {side} or {' or '.join(VECTORS)}")
+        self._name, prefix = name, f"{side}_" if name == side else ""
+        self._labels = [first(found, (prefix + label for label in labels)) for labels in (PATHS, PIDS, CAMIDS)]
         with self._stream() as (shape, _, _):
             if len(shape) != 2:
                 raise no_vectors(path, [f"{self._name} of shape {shape}"], "array of shape [N, D]")
             self.total, self.dim = shape
         self.rows = np.arange(self.total, dtype=np.int64)
 
-    def blocks(self) -> Iterator[tuple[int, FloatArray]]:
+    def blocks(self, size: int = BLOCK_ROWS) -> Iterator[tuple[int, FloatArray]]:
         """See `GalleryFile`."""
         with reading(self.path), self._stream() as (_, dtype, file):
-            for first in range(0, self.total, BLOCK_ROWS):
-                size = min(BLOCK_ROWS, self.total - first)
-                numbers = np.frombuffer(file.read(size * self.dim * dtype.itemsize), dtype)
-                yield first, numbers.reshape(size, self.dim).astype(np.float32, copy=False)
+            for start in range(0, self.total, size):
+                rows = min(size, self.total - start)
+                numbers = np.frombuffer(file.read(rows * self.dim * dtype.itemsize), dtype)
+                yield start, numbers.reshape(rows, self.dim).astype(np.float32, copy=False)
 
     def vectors(self, rows: Sequence[int]) -> FloatArray:
         """See `GalleryFile`."""
-        wanted = np.asarray(rows)
-        found = np.empty((len(rows), self.dim), np.float32)
-        for first, block in self.blocks():
-            here = (wanted >= first) & (wanted < first + len(block))
-            found[here] = block[wanted[here] - first]
-        return found
+        return pick(rows, self.dim, (block for _, block in self.blocks()))
 
     def images(self, rows: Sequence[int]) -> list[GalleryImage]:
         """See `GalleryFile`."""
+        wanted = np.asarray(rows, np.int64)
         with reading(self.path), np.load(self.path, allow_pickle=False) as arrays:
-            path, pid, camid = (arrays.get(self._prefix + name) for name in ("path", "pid", "camid"))
+            paths, pids, camids = (arrays[name][wanted].tolist() if name else None for name in self._labels)
+        nothing = [None] * len(rows)
         return [
-            GalleryImage(
-                None if path is None else str(path[row]),
-                None if pid is None else int(pid[row]),
-                None if camid is None else int(camid[row]),
-            )
-            for row in rows
+            GalleryImage(*values) for values in zip(paths or nothing, pids or nothing, camids or nothing, strict=True)
         ]
 
     @contextmanager

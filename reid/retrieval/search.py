@@ -20,12 +20,15 @@ Blocks = Iterable[tuple[int, FloatArray]]
 """Number of the first row, and the vectors float32 [b, D] of that and the following rows; in the order of rows."""
 
 BLOCK_ROWS = 16_384
-"""Rows of a block that the readers of this package give."""
+"""Rows of a block when memory allows: more gains nothing once the products run at full speed."""
 
-_PRODUCTS = 2**24  # numbers in one block of query x gallery products: 64 MiB
+_PRODUCTS = 2**24  # numbers in one block of query x gallery products, likewise
+_SHARE = 4  # part of the memory for products; another for each of a block read, one ahead of it, and its decoding
 
 
-def nearest(query: FloatArray, gallery: Blocks, k: int, *, l2_normalise: bool = True) -> tuple[FloatArray, IntArray]:
+def nearest(
+    query: FloatArray, gallery: Blocks, k: int, *, l2_normalise: bool = True, memory_bytes: int = 2**30
+) -> tuple[FloatArray, IntArray]:
     """Squared Euclidean distances and row numbers of each query's nearest k, by distance, then row.
 
     Args:
@@ -33,6 +36,8 @@ def nearest(query: FloatArray, gallery: Blocks, k: int, *, l2_normalise: bool = 
         gallery: the vectors, at least k of them.
         k: how many, at least 1.
         l2_normalise: scale both sides to unit length first; distances are then 2 - 2 cos, in [0, 4].
+        memory_bytes: working memory beside the query, the result and the reader of the gallery, which has its own
+            share of it when its blocks are of `block_rows`.
 
     Returns:
         float32 [Q, k], ascending, and int64 [Q, k].
@@ -41,14 +46,14 @@ def nearest(query: FloatArray, gallery: Blocks, k: int, *, l2_normalise: bool = 
         DataError: there are fewer than k images, the dimensions differ, or a vector has no direction or no value.
     """
     query = normalise(query) if l2_normalise else np.ascontiguousarray(query, np.float32)
-    heaps = _Heaps(len(query), k)
+    heaps = _Heaps(len(query), k, min(_PRODUCTS, memory_bytes // _SHARE // 4))
     seen = 0
     for start, block in gallery:
         if block.shape[1] != query.shape[1]:
             raise other_dimension(query.shape[1], block.shape[1])
         squares = checked_squares(block, first_row=start, l2_normalise=l2_normalise)
         if l2_normalise:
-            bias, factor = np.ones_like(squares), np.float32(-2) / np.sqrt(squares)
+            bias, factor = np.ones_like(squares), (-2 / np.sqrt(squares)).astype(np.float32, copy=False)
         else:
             bias, factor = squares, np.full_like(squares, -2)
         heaps.add(query, block, start, bias, factor)
@@ -56,6 +61,22 @@ def nearest(query: FloatArray, gallery: Blocks, k: int, *, l2_normalise: bool = 
     if seen < k:
         raise too_few(k, seen)
     return heaps.in_order(np.einsum("qd,qd->q", query, query))
+
+
+def block_rows(dim: int, memory_bytes: int) -> int:
+    """Rows of a gallery block of dimension `dim` that keep a search within its working memory.
+
+    Raises:
+        DataError: not even one row fits.
+    """
+    rows = memory_bytes // _SHARE // (4 * dim)
+    if rows < 1:
+        raise DataError(
+            f"a working memory of {memory_bytes / 1e9:.3g} GB for vectors of {dim:,} numbers",
+            "not even one of them fits",
+            "give more with --memory-gb",
+        )
+    return min(BLOCK_ROWS, rows)
 
 
 def checked_squares(block: FloatArray, *, first_row: int, l2_normalise: bool) -> FloatArray:
@@ -102,13 +123,14 @@ def too_few(k: int, gallery: int) -> DataError:
 class _Heaps:
     """For each query its nearest k so far as a max-heap by (distance, row); the query's own square is not yet in."""
 
-    def __init__(self, queries: int, k: int) -> None:
+    def __init__(self, queries: int, k: int, products: int) -> None:
+        self._products = products
         self._distances = np.full((queries, k), np.inf, np.float32)
         self._rows = np.full((queries, k), -1, np.int64)
 
     def add(self, query: FloatArray, block: FloatArray, start: int, bias: FloatArray, factor: FloatArray) -> None:
         """Offers rows `start`, `start` + 1, ... at distances bias + factor * product; [b] each."""
-        step = max(1, _PRODUCTS // len(block))
+        step = max(1, self._products // len(block))
         for first in range(0, len(query), step):
             part = slice(first, first + step)
             products = query[part] @ block.T  # [s, D] [D, b] -> [s, b]

@@ -11,10 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from reid.errors import DataError
-from reid.retrieval import gallery_npz, gallery_parquet
 from reid.retrieval.gallery import open_gallery, read_ahead
 from reid.retrieval.gallery_file import GalleryImage
-from reid.retrieval.search import nearest
+from reid.retrieval.search import BLOCK_ROWS, block_rows, nearest
 from tests import oracles
 
 
@@ -100,13 +99,6 @@ def test_an_error_of_the_reading_thread_reaches_the_caller() -> None:
         next(blocks)
 
 
-@pytest.fixture
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (gallery_npz, gallery_parquet):
-        monkeypatch.setattr(module, "BLOCK_ROWS", 4)
-
-
-@pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("kind", ["fixed.parquet", "list.parquet", "plain.npz", "packed.npz", "half.npz", "two.npz"])
 def test_every_kind_of_file_gives_all_vectors_in_blocks_and_its_labels(kind: str, tmp_path: Path) -> None:
     vectors = np.arange(1, 31, dtype=np.float32).reshape(10, 3)
@@ -125,7 +117,7 @@ def test_every_kind_of_file_gives_all_vectors_in_blocks_and_its_labels(kind: str
         save(path, vectors=stored, path=paths, pid=pids, camid=camids)
 
     gallery = open_gallery(path)
-    blocks = list(gallery.blocks())
+    blocks = list(gallery.blocks(4))
 
     assert (gallery.dim, gallery.total, gallery.rows.tolist()) == (3, 10, list(range(10)))
     assert [(start, len(block)) for start, block in blocks] == [(0, 4), (4, 4), (8, 2)]
@@ -134,7 +126,6 @@ def test_every_kind_of_file_gives_all_vectors_in_blocks_and_its_labels(kind: str
     assert gallery.images([7, 2]) == [GalleryImage("7.jpg", 27, 1), GalleryImage("2.jpg", 22, 0)]
 
 
-@pytest.mark.usefixtures("small_blocks")
 def test_only_the_rows_of_the_subset_are_searched_and_positions_lead_back_to_rows_of_the_file(tmp_path: Path) -> None:
     sides = ["query", "gallery", "query", "query", "query", "query", "query", "gallery", "gallery", "query"]
     vectors = np.arange(1, 11, dtype=np.float32)[:, None]
@@ -143,7 +134,7 @@ def test_only_the_rows_of_the_subset_are_searched_and_positions_lead_back_to_row
     gallery = open_gallery(path)
 
     assert gallery.rows.tolist() == [1, 7, 8]
-    assert [(start, block.tolist()) for start, block in gallery.blocks()] == [
+    assert [(start, block.tolist()) for start, block in gallery.blocks(4)] == [
         (0, [[2.0]]),
         (1, [[8.0]]),
         (2, [[9.0]]),
@@ -168,8 +159,8 @@ def test_files_without_vectors_say_what_they_hold(tmp_path: Path) -> None:
     np.savez(tmp_path / "flat.npz", vectors=np.ones(3))
 
     for name, said in (
-        ("labels.parquet", "has no column embedding; it holds img_path, pid"),
-        ("labels.npz", "has no array gallery or vectors or embeddings; it holds pid"),
+        ("labels.parquet", "has no embeddings: it holds img_path, pid"),
+        ("labels.npz", "has no array gallery or embedding or embeddings or vectors; it holds pid"),
         ("whole.npz", "the array vectors of .* is int64"),
         ("flat.npz", r"has no array of shape \[N, D\]; it holds vectors of shape \(3,\)"),
     ):
@@ -199,3 +190,20 @@ def test_a_missing_file_and_one_of_another_kind_are_refused(tmp_path: Path) -> N
         open_gallery(tmp_path / "absent.parquet")
     with pytest.raises(DataError, match=r"neither a \.parquet nor an \.npz"):
         open_gallery(tmp_path / "inference.json")
+
+
+def test_blocks_shrink_with_the_memory_until_no_vector_fits() -> None:
+    assert block_rows(256, 2**30) == BLOCK_ROWS
+    assert block_rows(256, 4 * 256 * 4 * 10) == 10  # a quarter of the memory holds ten vectors
+    with pytest.raises(DataError, match=r"not even one of them fits\. .*--memory-gb"):
+        block_rows(2048, 2048 * 4)
+
+
+def test_a_small_memory_gives_the_same_answer() -> None:
+    rng = np.random.default_rng(5)
+    query, gallery = rng.normal(size=(50, 8)).astype(np.float32), rng.normal(size=(300, 8)).astype(np.float32)
+
+    wide = nearest(query, in_blocks(gallery, 300), 10)
+    narrow = nearest(query, in_blocks(gallery, 20), 10, memory_bytes=1000)
+
+    assert narrow[1].tolist() == wide[1].tolist()
