@@ -38,6 +38,20 @@ def test_average_precision_reads_the_whole_gallery_and_not_only_the_kept_places(
     assert average_precision(scene.rank(top_k=1)).tolist() == pytest.approx([(1 + 2 / 40) / 2])
 
 
+def test_trapezoid_of_hits_at_ranks_1_and_3_halves_the_precision_before_and_at_each():
+    # Precision before and at rank 1: 1 and 1. Before and at rank 3: 1/2 and 2/3.
+    expected = ((1 + 1) / 2 + (1 / 2 + 2 / 3) / 2) / 2
+    assert average_precision(at_ranks(1, 3, size=6).rank(), form="trapezoid").tolist() == pytest.approx([expected])
+
+
+def test_trapezoid_of_one_hit_at_rank_4_is_an_eighth():
+    assert average_precision(at_ranks(4, size=9).rank(), form="trapezoid").tolist() == pytest.approx([0.125])
+
+
+def test_both_forms_are_1_when_all_hits_come_first():
+    assert average_precision(at_ranks(1, 2, 3, size=9).rank(), form="trapezoid").tolist() == [1.0]
+
+
 def test_inverse_negative_penalty_of_hits_at_1_and_8_is_a_quarter():
     assert inverse_negative_penalty(at_ranks(1, 8, size=9).rank()).tolist() == pytest.approx([2 / 8])
 
@@ -81,6 +95,17 @@ def test_one_camera_for_everybody_is_an_error_that_speaks_of_cameras():
     assert "at least two cameras" in caught.value.fix
 
 
+def test_without_an_exclusion_rule_the_error_does_not_speak_of_cameras():
+    with pytest.raises(DataError, match="no gallery image shows a query's identity") as caught:
+        measure(on_a_line([(1, 9, 1)]).rank(exclude="none"))
+    assert "camera" not in str(caught.value)
+
+
+def test_one_camera_for_everybody_is_scored_when_nothing_is_left_out():
+    metrics = measure(on_a_line([(1, 9, 1), (2, 7, 1)]).rank(exclude="none"), max_rank=3)
+    assert (metrics.cmc.tolist(), metrics.mean_ap) == ([0.0, 1.0, 1.0], 0.5)
+
+
 def test_figures_are_plain_numbers_of_full_precision():
     figures = measure(at_ranks(1, 3, size=6).rank()).figures()
     assert figures["mAP"] == pytest.approx(5 / 6, rel=1e-15)
@@ -92,6 +117,18 @@ def test_figures_are_plain_numbers_of_full_precision():
 def test_figures_equal_the_oracle(seed, ties):
     scene = scattered(seed, ties=ties)
     _assert_equals_oracle(scene, max_rank=10)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("seed", range(8))
+def test_trapezoid_equals_the_first_market_1501_program(seed, ties):
+    scene = scattered(seed, ties=ties)
+    ranking = scene.rank()
+    values = average_precision(ranking, form="trapezoid")
+    expected = [oracles.market_1501_average_precision([hit for _, hit in row]) for row in scene.oracle_lists()]
+    np.testing.assert_allclose(values, expected, rtol=1e-12)
+    assert measure(ranking, form="trapezoid").mean_ap == pytest.approx(np.nanmean(expected), rel=1e-12)
+    assert (values <= average_precision(ranking))[~np.isnan(values)].all()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -131,11 +168,26 @@ def test_scaling_each_vector_changes_no_figure_when_vectors_are_l2_normalised(se
 
 
 @given(seed=st.integers(0, 10_000))
+def test_doubling_each_gallery_image_moves_rank_k_to_2k_minus_1_and_keeps_minp(seed):
+    # w wrong images before the first hit become 2w, so rank w + 1 becomes 2w + 1; R hits up to rank r, 2R up to 2r.
+    scene = scattered(seed, ties=True)
+    gallery = Embeddings(*(np.repeat(part, 2, axis=0) for part in _columns(scene.gallery)))
+    one, two = measure(scene.rank(), max_rank=20), measure(replace(scene, gallery=gallery).rank(), max_rank=40)
+    np.testing.assert_array_equal(two.cmc[0::2], one.cmc)
+    np.testing.assert_array_equal(two.cmc[1::2], one.cmc)
+    assert two.mean_inp == pytest.approx(one.mean_inp, rel=1e-12)
+
+
+@given(seed=st.integers(0, 10_000))
 def test_every_figure_is_a_fraction_and_the_cmc_never_falls(seed):
     metrics = measure(scattered(seed, ties=True).rank(), max_rank=40)
     assert (np.diff(metrics.cmc) >= 0).all()
     assert metrics.cmc[-1] == 1.0
     assert all(0.0 <= value <= 1.0 for value in metrics.figures().values())
+
+
+def _columns(side: Embeddings) -> tuple[np.ndarray, ...]:
+    return side.vectors, side.pids, side.camids
 
 
 def _assert_equals_oracle(scene: Scene, *, max_rank: int) -> None:
