@@ -1,7 +1,7 @@
 """Pages from the templates in this folder: one HTML file each, with its style and script inside and nothing outside.
 
-Whatever a user can name (paths, titles, protocol) is escaped. A content security policy in the page lets it load nothing
-from anywhere and run only the one script that was rendered into it, known by its hash.
+Whatever a user can name (paths, titles, protocol) is escaped. A content security policy in the page lets it load
+nothing from anywhere and run only the one script that was rendered into it, known by its hash.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 """What pages are rendered from: templates, styles and scripts, part of the package."""
 
-NO_VALUE = "–"
+NO_VALUE = "\N{EN DASH}"
 _SPACE = "\N{NO-BREAK SPACE}"
 
 
