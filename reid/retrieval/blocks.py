@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -67,17 +66,6 @@ def rank_block(
         histogram: int64 [bins], pairs of different people by distance; added to.
         bins_per_unit: bins over the largest distance; the last bin takes what is beyond it.
     """
-    passes = _passes(block)
+    passes = importlib.import_module(f"reid.retrieval.{'compiled' if isinstance(block, np.ndarray) else 'tensors'}")
     ranks: BlockRanks = passes.rank_rows(block, labels, top_k=top_k, histogram=histogram, bins_per_unit=bins_per_unit)
     return ranks
-
-
-def nearest_in_block(block: Block, count: int) -> tuple[IntArray, FloatArray]:
-    """Columns int64 [b, count] of the nearest in each row of float32 [b, G], and the rows' largest distances [b]."""
-    columns, largest = _passes(block).nearest_in_rows(block, count)
-    return columns, largest
-
-
-def _passes(block: Block) -> ModuleType:
-    """The module that works where the block lies."""
-    return importlib.import_module(f"reid.retrieval.{'compiled' if isinstance(block, np.ndarray) else 'tensors'}")

@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from reid.retrieval.blocks import Block, nearest_in_block
+from reid.retrieval.blocks import Block
 from reid.retrieval.distance import check_same_dimension
 from reid.retrieval.embeddings import Embeddings, FloatArray, normalise
 from reid.retrieval.products import products_of
@@ -102,5 +102,5 @@ def _nearest(vectors: FloatArray, count: int, *, device: str, memory_bytes: int)
     largest = np.empty(len(vectors), np.float32)
     for start in range(0, len(vectors), rows):
         own = slice(start, min(start + rows, len(vectors)))
-        neighbours[own], largest[own] = nearest_in_block(products.rows(own.start, own.stop), count)
+        neighbours[own], largest[own] = products.nearest(own.start, own.stop, count)
     return neighbours, np.maximum(largest, np.finfo(np.float32).tiny)

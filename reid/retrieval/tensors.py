@@ -20,16 +20,16 @@ class TensorProducts:
         self._gallery_squares = self._gallery.square().sum(dim=1)  # [G]
 
     def rows(self, start: int, stop: int) -> Tensor:
-        """float32 [stop - start, G] of |q|^2 + |g|^2 - 2 q.g, clamped at zero against rounding."""
+        """float32 [stop - start, G]."""
         block = torch.addmm(
             self._gallery_squares[None, :], self._query[start:stop], self._gallery.T, alpha=-2.0
         )  # [1, G] - 2 [b, D] [D, G] -> [b, G]
         return block.add_(self._query_squares[start:stop, None]).clamp_(min=0.0)
 
-
-def nearest_in_rows(block: Tensor, count: int) -> tuple[IntArray, FloatArray]:
-    """`blocks.nearest_in_block` on any of torch's devices; equal distances in no certain order."""
-    return block.topk(count, dim=1, largest=False).indices.cpu().numpy(), block.amax(dim=1).cpu().numpy()
+    def nearest(self, start: int, stop: int, count: int) -> tuple[IntArray, FloatArray]:
+        """Nearest gallery rows, equal distances in no certain order, and largest distances."""
+        block = self.rows(start, stop)
+        return block.topk(count, dim=1, largest=False).indices.cpu().numpy(), block.amax(dim=1).cpu().numpy()
 
 
 def scale_and_add(block: Tensor, scale: FloatArray, rest: FloatArray) -> Tensor:
