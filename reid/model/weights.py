@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from reid.errors import CheckpointError
 from reid.model.backbone import build_backbone
 from reid.model.checkpoint import OURS, read_tensors
+from reid.model.hub import hub_or_cache
 from reid.model.settings import TAO_RESNETS, NetworkSettings
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,8 @@ def load_imagenet(backbone: nn.Module, name: str) -> WeightReport:
     """
     timm_name = TAO_RESNETS.get(name, name)
     try:
-        weights = timm.create_model(timm_name, pretrained=True, num_classes=0).state_dict()
+        with hub_or_cache():
+            weights = timm.create_model(timm_name, pretrained=True, num_classes=0).state_dict()
     except Exception as error:  # the hub's client raises many kinds; every one means: no weights
         raise CheckpointError(
             f"model.pretrain_choice=imagenet, and timm's weights of {timm_name} cannot be had here "

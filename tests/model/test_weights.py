@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import socket
 import time
 from pathlib import Path
 
@@ -150,14 +151,20 @@ def test_a_file_without_named_tensors_is_refused(tmp_path: Path) -> None:
 
 
 def test_imagenet_weights_that_cannot_be_had_are_a_quick_error_not_a_random_start(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    started = time.monotonic()
+    with socket.socket() as silent:  # takes connections and never says a word
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+        network = backbone(1, "resnet_18")
+        started = time.monotonic()
 
-    with pytest.raises(CheckpointError, match=r"pretrain_choice=imagenet.*pretrained_model_path=FILE"):
-        load_imagenet(backbone(1, "resnet_18"), "resnet_18")
+        with pytest.raises(CheckpointError, match=r"pretrain_choice=imagenet.*pretrained_model_path=FILE"):
+            load_imagenet(network, "resnet_18")
 
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 15
+    warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert ["does not answer" in record.getMessage() for record in warnings] == [True]
