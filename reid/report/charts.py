@@ -14,6 +14,7 @@ from reid.retrieval.metrics import Float64Array
 from reid.retrieval.verification import Verification
 
 _NAMED_RANKS = (1, 5, 10)
+_MOST_POINTS = 200  # of a curve
 _AP_BARS = 20
 _SMALLEST_RATE = 1e-6  # where the ROC's axis ends at the latest
 
@@ -25,13 +26,10 @@ def cmc_chart(cmc: Float64Array, intervals: Mapping[str, tuple[float, float]]) -
         cmc: float64 [K], fractions.
         intervals: 95 % low and high of `cmc_rank_<k>`, as fractions; drawn where there is one.
     """
-    ranks = range(1, len(cmc) + 1)
-    shown = sorted({rank for rank in (*_NAMED_RANKS, *range(20, len(cmc), 10)) if rank <= len(cmc)} | {len(cmc)})
-    if len(shown) > 1 and shown[-1] - shown[-2] < len(cmc) / 20:
-        shown.pop(-2)
     named = [rank for rank in _NAMED_RANKS if rank <= len(cmc)]
+    ranks = sorted({*named, *np.linspace(1, len(cmc), min(len(cmc), _MOST_POINTS)).astype(int).tolist()})
     chart = Chart(
-        Axis("rank", 1, max(len(cmc), 2), [(rank, str(rank)) for rank in shown]),
+        Axis("rank", 1, max(len(cmc), 2), _rank_ticks(len(cmc))),
         linear_axis("queries with a match (%)", 0, 100),
         "Cumulative matching characteristic: " + ", ".join(f"rank {k} {percent(cmc[k - 1])}" for k in named),
     )
@@ -42,8 +40,17 @@ def cmc_chart(cmc: Float64Array, intervals: Mapping[str, tuple[float, float]]) -
             chart.whisker(rank, 100 * bounds[0], 100 * bounds[1])
     chart.tips(points, [f"rank {rank}: {percent(cmc[rank - 1])}" for rank in ranks])
     for rank in named:
-        chart.dot(points[rank - 1], "same", f"rank {rank}: {percent(cmc[rank - 1])}")
+        chart.dot((rank, 100 * float(cmc[rank - 1])), "same", f"rank {rank}: {percent(cmc[rank - 1])}")
     return chart.draw()
+
+
+def _rank_ticks(longest: int) -> list[tuple[float, str]]:
+    """Rank 1, the other named ranks while they do not touch each other, and round ranks."""
+    crowded = longest > 80
+    named = [rank for rank in _NAMED_RANKS if rank <= longest and (rank == 1 or not crowded)]
+    beyond = longest / 10 if crowded else named[-1]
+    further = [tick for tick in linear_axis("rank", 1, longest + 1).ticks if beyond < tick[0] <= longest]
+    return [*((float(rank), str(rank)) for rank in named), *(further if longest > 10 else [])]
 
 
 def average_precision_chart(average_precision: Float64Array) -> Markup:

@@ -39,6 +39,7 @@ _HEADLINES = {
     "rank-10": "cmc_rank_10",
     "mINP": "mINP",
 }  # word: key
+_WORDS = {"True": "yes", "False": "no", "None": "none"}
 _RULES = {
     "fpr_0.001": "at most one pair of different people in 1,000 is accepted",
     "fpr_0.01": "at most one pair of different people in 100 is accepted; there are too few pairs to measure less",
@@ -78,7 +79,7 @@ def write_report(
         "report.html.j2",
         {
             "title": title,
-            "protocol": {name.replace("re_", "re-").replace("_", " "): value for name, value in protocol.items()},
+            "protocol": {_words(name): _WORDS.get(value, value) for name, value in protocol.items()},
             "facts": _facts(query, gallery),
             "metrics": metrics,
             "headlines": [
@@ -107,6 +108,10 @@ def write_report(
         time.perf_counter() - started,
     )  # fmt: skip
     return path
+
+
+def _words(name: str) -> str:
+    return name.replace("re_ranking", "re-ranking").replace("_", " ")
 
 
 def _facts(query: Embeddings, gallery: Embeddings) -> dict[str, int]:
