@@ -14,14 +14,20 @@ import numpy as np
 
 from reid.errors import DataError
 from reid.retrieval.embeddings import Embeddings, FloatArray, IntArray, normalise
+from reid.retrieval.search import nearest
 
-_BYTES_PER_PAIR = 16  # similarity, and the position that a selection moves with it
-_LARGEST_BLOCK = 256 * 2**20  # bytes: more gains nothing
+_BYTES_PER_NUMBER = 24  # of the vectors averaged at once: sums, a neighbour of each, and their product
+_LARGEST_BLOCK = 64 * 2**20  # bytes: more gains nothing
 _SHORTEST_MEAN = 1e-6  # a mean of opposite vectors points nowhere
 
 
 def expand_queries(
-    query: Embeddings, gallery: Embeddings, *, k: int, alpha: float | None = None, memory_bytes: int = 2**30
+    query: Embeddings,
+    gallery: Embeddings,
+    *,
+    k: int,
+    alpha: float | None = None,
+    memory_bytes: int = 2**30,
 ) -> Embeddings:
     """Replaces each query by the mean of itself and its k nearest gallery images.
 
@@ -31,7 +37,7 @@ def expand_queries(
         k: neighbours; all of a smaller gallery.
         alpha: None: all weigh the same (AQE). Else a neighbour weighs max(cos, 0) ** alpha and the query 1 (alpha-QE);
             0 gives AQE again.
-        memory_bytes: working memory beside the vectors; one query's similarities are kept in any case.
+        memory_bytes: working memory beside the vectors.
 
     Returns:
         Q embeddings of unit length with the queries' labels.
@@ -67,7 +73,7 @@ def augment_gallery(gallery: Embeddings, *, k: int, memory_bytes: int = 2**30) -
     Args:
         gallery: G embeddings.
         k: neighbours; all others of a smaller gallery.
-        memory_bytes: working memory beside the vectors; one image's similarities are kept in any case.
+        memory_bytes: working memory beside the vectors.
 
     Returns:
         G embeddings of unit length with the gallery's labels.
@@ -77,7 +83,12 @@ def augment_gallery(gallery: Embeddings, *, k: int, memory_bytes: int = 2**30) -
     """
     unit = normalise(gallery.vectors)
     vectors = _means(
-        unit, unit, k=_checked(k, "evaluate.augmentation_k"), alpha=None, memory_bytes=memory_bytes, others=True
+        unit,
+        unit,
+        k=_checked(k, "evaluate.augmentation_k"),
+        alpha=None,
+        memory_bytes=memory_bytes,
+        others=True,
     )
     return replace(gallery, vectors=vectors)
 
@@ -104,33 +115,39 @@ def _means(
         neighbours: float32 [M, D], of unit length.
         k: neighbours of each point.
         alpha: of the weights; None: 1.
-        memory_bytes: of a block's similarities.
+        memory_bytes: for the search of neighbours, and again for a block of means.
         others: the neighbours are the points, and none is a neighbour of itself.
     """
     k = min(k, len(neighbours) - others)
     if k == 0:
         return points
+    _, rows = nearest(points, [(0, neighbours)], k + others, l2_normalise=False, memory_bytes=memory_bytes)
+    if others:
+        rows = _without_own(rows)
     means = np.empty_like(points)
-    block = max(1, min(memory_bytes, _LARGEST_BLOCK) // (_BYTES_PER_PAIR * len(neighbours)))
+    block = max(1, min(memory_bytes, _LARGEST_BLOCK) // (_BYTES_PER_NUMBER * points.shape[1]))
     for start in range(0, len(points), block):
         own = points[start : start + block]
-        cosines = own @ neighbours.T  # [b, D] [D, M] -> [b, M]
-        if others:
-            rows = np.arange(len(own))
-            cosines[rows, start + rows] = -np.inf
-        nearest, weights = _nearest(cosines, k)
-        weights = np.ones_like(weights) if alpha is None else np.maximum(weights, 0) ** np.float32(alpha)
         sums = own.astype(np.float64)
-        for n in range(k):  # one neighbour at a time: all k at once would be [b, k, D]
-            sums += weights[:, n, None] * neighbours[nearest[:, n]]
+        for column in rows[start : start + block].T:  # one neighbour of each point at a time: all are [b, k, D]
+            neighbour = neighbours[column]
+            sums += neighbour if alpha is None else _weights(own, neighbour, alpha)[:, None] * neighbour
         lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-        means[start : start + block] = np.where(
-            lengths > _SHORTEST_MEAN, sums / np.maximum(lengths, _SHORTEST_MEAN), own
-        )
+        unit = sums / np.maximum(lengths, _SHORTEST_MEAN)
+        means[start : start + block] = np.where(lengths > _SHORTEST_MEAN, unit, own)
     return means
 
 
-def _nearest(cosines: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
-    """Columns int64 [b, k] and values float32 [b, k] of the k largest of each row, in no order."""
-    columns = np.argpartition(cosines, -k, axis=1)[:, -k:]
-    return columns, np.take_along_axis(cosines, columns, axis=1)
+def _weights(points: FloatArray, neighbours: FloatArray, alpha: float) -> FloatArray:
+    """float32 [b] of max(cos, 0) ** alpha, for b pairs of unit vectors [b, D]."""
+    cosines = np.einsum("bd,bd->b", points, neighbours)
+    weights: FloatArray = np.maximum(cosines, np.float32(0)) ** np.float32(alpha)
+    return weights
+
+
+def _without_own(rows: IntArray) -> IntArray:
+    """int64 [N, k] of int64 [N, k + 1]: row n loses n, or its last where k + 1 equal images stand before image n."""
+    lost = rows == np.arange(len(rows))[:, None]
+    lost[~lost.any(axis=1), -1] = True
+    kept: IntArray = rows[~lost].reshape(len(rows), -1)
+    return kept

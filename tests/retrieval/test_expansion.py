@@ -70,6 +70,11 @@ def test_no_image_is_its_own_neighbour_in_augmentation():
     np.testing.assert_allclose(augmented.vectors, np.full((2, 2), 0.5**0.5), rtol=1e-6)
 
 
+def test_one_of_many_equal_images_is_averaged_with_the_others_and_stays():
+    gallery = _side([[3, 4]] * 9 + [[-1, 0]])
+    np.testing.assert_allclose(augment_gallery(gallery, k=3).vectors[:9], [[0.6, 0.8]] * 9, rtol=1e-6)
+
+
 def test_a_gallery_of_one_image_is_only_normalised():
     np.testing.assert_allclose(augment_gallery(_side([[3, 4]]), k=5).vectors, [[0.6, 0.8]], rtol=1e-6)
 
