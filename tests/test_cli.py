@@ -1,9 +1,11 @@
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -48,7 +50,8 @@ def test_every_actions_help_shows_an_example_and_spec_keys_with_defaults(capsys,
     text = capsys.readouterr().out
     assert f"reid {action} -e spec.yaml results_dir=results" in text
     assert "Spec keys, popular ones:" in text
-    assert "device=auto" in text
+    assert "results_dir=" in text
+    assert ("device=auto" in text) == (action in ("train", "evaluate", "inference", "export"))
 
 
 def test_popular_keys_come_first_in_help(capsys):
@@ -81,6 +84,32 @@ def test_spec_check_of_a_bad_spec_exits_with_2_and_labels_the_parts_of_the_error
         "why:   no action reads a key of this name",
         "next:  did you mean train.num_epochs?",
     ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train.num_epochs", "3"),
+        ("train.num_epochs=", "3"),
+        ("train.num_epochs", "=3"),
+        ("train.num_epochs", "=", "3"),
+        ("train.seed=1", "train.num_epochs", "3", "train.seed=2"),
+    ],
+)
+def test_a_setting_cut_in_two_by_a_space_is_put_together_again(capsys, words):
+    assert main(["spec", "check", *words]) == 2
+    assert "next:  did you mean train.num_epochs=3?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [("nonsense",), ("train.num_epochs",), ("nonsense", "3"), ("3", "train.num_epochs")])
+def test_words_about_which_there_is_nothing_to_guess_are_named(capsys, words):
+    assert main(["spec", "check", *words]) == 2
+    assert "is not key=value" in capsys.readouterr().err
+
+
+def test_a_mistyped_dataset_check_is_recognised(capsys):
+    assert main(["dataset", "chek"]) == 2
+    assert "next:  did you mean reid dataset check?" in capsys.readouterr().err
 
 
 def test_spec_check_for_another_action_leaves_the_rules_of_training_out():
@@ -216,6 +245,18 @@ def test_completion_scripts_serve_both_commands(capsys, shell):
     assert "_RE_IDENTIFICATION_COMPLETE" in text
 
 
+def test_help_of_register_lists_the_keys_that_say_where_the_export_and_its_figures_are(capsys):
+    assert main(["register", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(key in text for key in ("export.onnx_file=", "evaluate.results_dir=", "mlflow.model_name="))
+    assert "dataset." not in text.partition("Spec keys")[2]
+
+
+def test_version_as_a_switch_is_one_line(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("reid 0.")
+
+
 def test_version_names_the_packages_of_a_bug_report(capsys):
     assert main(["version"]) == 0
     assert capsys.readouterr().out.startswith("reid 0.")
@@ -232,8 +273,9 @@ def archives(tmp_path_factory):
 
 
 def _table(text):
-    """Cells of a printed table by the first of each row."""
-    return {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.strip()}
+    """Cells of a printed table by the text before them; cells stand two spaces apart."""
+    rows = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines() if line.strip()]
+    return {row[0]: row[1:] for row in rows}
 
 
 def test_dataset_check_needs_no_results_folder_and_writes_none(tmp_path, monkeypatch, capsys, archives):
@@ -244,6 +286,8 @@ def test_dataset_check_needs_no_results_folder_and_writes_none(tmp_path, monkeyp
     # 2 x 2 x 2; one query of each person and camera; the rest, 2 junk, 2 distractors
     assert rows["images"] == ["8", "4", "8"]
     assert rows["identities"] == ["2", "2", "2"]
+    assert rows["junk (-1), dropped"] == ["0", "0", "2"]
+    assert rows["queries without a match by another camera"] == ["0"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -260,6 +304,19 @@ def test_dataset_check_of_an_empty_folder_shows_its_zeros_and_names_folder_and_k
     said = capsys.readouterr()
     assert _table(said.out)["images"] == ["8", "0", "8"]
     assert f"error: the query folder {tmp_path} (dataset.query_dataset_dir) holds no image" in said.err
+
+
+def test_dataset_check_is_narrow_and_names_what_it_counts_as_odd(tmp_path, capsys, archives):
+    with tarfile.open(archives[2].partition("=")[2]) as archive:
+        archive.extractall(tmp_path, filter="data")
+    for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg", "notes.txt"):
+        (tmp_path / "sample_query" / name).write_bytes(b"no picture")
+    given = [f"dataset.query_dataset_dir={tmp_path}", "dataset.batch_size=4", "dataset.num_instances=2"]
+    assert main(["dataset", "check", *archives, *given]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "  names that do not follow the naming: a.jpg, b.jpg, c.jpg and 1 more" in lines
+    assert "  other files: notes.txt" in lines
+    assert max(len(line) for line in lines if "/" not in line) <= 100
 
 
 def test_dataset_check_as_json_is_the_report_alone(capsys, archives):

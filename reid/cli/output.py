@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,31 +17,52 @@ if TYPE_CHECKING:
     from reid.spec.load import LoadedSpec, SpecReport
 
 
+_FRACTIONS = ("cmc_rank_", "mAP", "mINP")
+"""How the names of figures begin that are fractions in files and per cent on a screen."""
+
+
 def print_result(result: ActionResult, *, as_json: bool) -> None:
     """Figures, then files."""
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2))
         return
-    console = _console()
     if result.figures:
-        _print_table(console, result.action, [(name, _figure(value)) for name, value in result.figures.items()])
+        print_rows(result.action, [(name, _figure(name, value)) for name, value in result.figures.items()])
     rows = [(name, str(path)) for name, path in result.files.items()] or [("results", str(result.results_dir))]
     if result.run_id:
         rows.append(("MLflow run", result.run_id))
-    _print_table(console, "files", rows)
+    print_rows("files", rows)
 
 
 def print_report(report: DatasetReport, *, as_json: bool) -> None:
-    """A table with a column for each subset, and one for what shows only across them."""
-    blocks = report.to_dict()
+    """What a check of data found: counts by subset in a table, then what shows only across them, then names."""
     if as_json:
-        click.echo(json.dumps(blocks, indent=2))
+        click.echo(json.dumps(report.to_dict(), indent=2))
         return
-    console = _console()
-    for name, block in blocks.items():
-        if block:
-            _print_block(console, name, block)
+    from reid.cli.dataset_table import across_rows, header, notes, subset_rows
+
+    print_rows("images", subset_rows(report), header(report))
+    if report.across:
+        print_rows("query against gallery", across_rows(report.across))
+    for line in notes(report):
+        click.echo(line)
     sys.stdout.flush()  # an error that follows goes to stderr, and must not stand before the table
+
+
+def print_rows(title: str, rows: Sequence[tuple[str, ...]], header: tuple[str, ...] | None = None) -> None:
+    """A table on stdout: the first column left, further ones right when they have a header. Nothing is cut off."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=header is not None)
+    for index in range(len(rows[0])):
+        table.add_column(
+            header[index] if header else "", overflow="fold", justify="right" if header and index else "left"
+        )
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    _console().print(table)
 
 
 def print_loaded_spec(loaded: LoadedSpec, *, as_json: bool) -> None:
@@ -76,51 +97,15 @@ def _report_lines(report: SpecReport) -> list[str]:
     return [*lines, *(f"Note: {note}" for note in report.notes)]
 
 
-def _print_block(console: Console, title: str, block: dict[str, Any]) -> None:
-    """A mapping of mappings becomes a table with a column for each outer name; a plain one has two columns."""
-    inner = [value for value in block.values() if isinstance(value, dict)]
-    if len(inner) < len(block) or not all("name" in value for value in inner):
-        _print_table(console, title, [(name, _figure(value)) for name, value in block.items()])
-        return
-    facts = dict.fromkeys(fact for value in inner for fact in value if fact != "name")
-    rows = [(fact, *(_figure(value.get(fact)) for value in inner)) for fact in facts]
-    _print_table(console, title, rows, header=("", *block))
-
-
-def _print_table(
-    console: Console, title: str, rows: Sequence[tuple[str, ...]], header: tuple[str, ...] | None = None
-) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=header is not None)
-    for index in range(len(rows[0])):
-        table.add_column(
-            header[index] if header else "", overflow="fold", justify="right" if header and index else "left"
-        )
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console.print(table)
-
-
-def _figure(value: Any) -> str:
-    """A value in few characters: fractions with four digits, long lists by their first three, hashes by their start."""
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "-"}[value]
+def _figure(name: str, value: float | int | str) -> str:
+    """Retrieval figures in per cent, as in the log; other fractions with four digits; thousands set apart."""
+    if isinstance(value, bool | str):
+        return str(value)
     if isinstance(value, int):
         return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.4f}" if 0.001 <= abs(value) < 10 or value == 0 else f"{value:.4g}"
-    if isinstance(value, list):
-        first = ", ".join(str(item) for item in value[:3])
-        return f"{first} ... ({len(value):,} in all)" if len(value) > 3 else first or "none"
-    if isinstance(value, dict) and value.keys() == {"count", "first"}:
-        return f"{value['count']:,}" + (f": {_figure(value['first'])}" if value["first"] else "")
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_figure(item)}" for name, item in value.items()) or "none"
-    text = str(value)
-    return text[:12] if len(text) == 64 and text.isalnum() else text  # a SHA-256
+    if name.startswith(_FRACTIONS):
+        return f"{100 * value:.1f} %"
+    return f"{value:.4f}" if 0.001 <= abs(value) < 10 or value == 0 else f"{value:.4g}"
 
 
 def _console() -> Console:

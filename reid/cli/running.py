@@ -44,8 +44,10 @@ def run_group(group: click.Group, name: str, arguments: Sequence[str] | None) ->
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as interrupt:
         click.echo("stopped", err=True)
+        for advice in interrupt.args:  # of a command that knows how to go on
+            click.echo(f"next:  {advice}", err=True)
         return 130
     except BrokenPipeError:  # the reader, e.g. `head`, has seen enough; what is still buffered goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -22,6 +22,17 @@ _FIRST = (
 """Keys that nearly every command line sets, beside those that TAO flags as popular."""
 
 
+_NO_NETWORK = ("dataset", "select", "register", "promote")
+_OF_NETWORKS = ("device", "cpu_threads")
+"""Keys of no block that the actions above, which run no network, do not read."""
+
+_READ_BESIDE = {
+    "select": ("train.results_dir", "dataset.cache_dir"),
+    "register": ("export.onnx_file", "export.results_dir", "evaluate.results_dir", "train.results_dir"),
+}
+"""Keys of other blocks that say where the results of other actions are."""
+
+
 def keys_for(action: str) -> list[Key]:
     """The keys that a command reads, those of its own block first; every key where the command is not an action."""
     from reid.spec.keys import BLOCKS, keys_of, spec_keys
@@ -29,6 +40,9 @@ def keys_for(action: str) -> list[Key]:
     if action not in BLOCKS:
         return list(spec_keys().values())
     keys = [key for key in keys_of(action) if key.block != "train" or action == "train"]
+    if action in _NO_NETWORK:
+        keys = [key for key in keys if key.path not in _OF_NETWORKS]
+    keys += [spec_keys()[path] for path in _READ_BESIDE.get(action, ())]
     return sorted(keys, key=lambda key: key.block not in ("", action))
 
 

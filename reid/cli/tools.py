@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from reid import __version__
-from reid.cli.completion import complete_overrides, script
+from reid.cli.actions import ACTIONS
+from reid.cli.arguments import require_settings, spec_input
+from reid.cli.completion import script
 from reid.cli.output import print_loaded_spec, print_result
 from reid.cli.running import switches
 from reid.errors import SpecError
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-_SPEC_ACTIONS = ("dataset", "train", "select", "evaluate", "inference", "export", "register", "promote")
-
-
-def spec_input(function: _Function) -> _Function:
-    """Adds `-e FILE` and `key=value ...`, in any order, as `file` and `overrides`."""
-    for parameter in (
-        click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=complete_overrides),
-        click.option(
-            "-e",
-            "--experiment_spec_file",
-            "--experiment_spec",
-            "file",
-            type=click.Path(path_type=Path),
-            help="Spec file (YAML); defaults apply to what it leaves out.",
-        ),
-    ):
-        function = parameter(function)
-    return function
 
 
 @click.command("default_specs", short_help="Write a commented spec template for each action.")
@@ -45,6 +26,7 @@ def default_specs(file: Path | None, overrides: tuple[str, ...]) -> None:
     from reid.spec.load import load_spec, log_report
     from reid.spec.templates import default_specs as write
 
+    require_settings(overrides, "default_specs")
     loaded = load_spec("default_specs", file, overrides)
     log_report(loaded.report)
     folder = loaded.spec.results_dir
@@ -64,13 +46,14 @@ def spec() -> None:
 
 @spec.command()
 @spec_input
-@click.option("--action", type=click.Choice(_SPEC_ACTIONS), default=None, help="Leave out checks of other actions.")
+@click.option("--action", type=click.Choice(list(ACTIONS)), default=None, help="Leave out checks of other actions.")
 @click.option("--json", "as_json", is_flag=True, help="Print the spec and the report as JSON.")
 @switches
 def check(file: Path | None, overrides: tuple[str, ...], action: str | None, as_json: bool) -> None:
     """Print the resolved spec and what was renamed or has no effect; exit code 2 when it is not valid."""
     from reid.spec.load import load_spec
 
+    require_settings(overrides, "spec check")
     print_loaded_spec(load_spec(action or "", file, overrides), as_json=as_json)
 
 

@@ -1,0 +1,138 @@
+"""The commands of the actions; an action's modules are imported when it runs, not before."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from reid.cli.arguments import require_settings, spec_input
+from reid.cli.output import print_report, print_result
+from reid.cli.running import switches
+from reid.distributed import is_main_process
+
+if TYPE_CHECKING:
+    from reid.actions.result import ActionResult
+    from reid.spec.re_identification import ReIdentificationSpec
+
+
+class Action(NamedTuple):
+    """What the help says about an action, and settings for an example."""
+
+    text: str
+    example: str
+
+
+ACTIONS = {
+    "dataset": Action(
+        "Fetch, verify and unpack the data, check it, and write an index.",
+        "dataset.train_dataset_dir=s3://bucket/sample_train.tar.gz",
+    ),
+    "train": Action(
+        "Train a network; goes on from the newest checkpoint in its results folder.",
+        "train.num_epochs=30 dataset.batch_size=64 model.backbone=resnet_50",
+    ),
+    "select": Action(
+        "Choose one of the checkpoints that a training left.",
+        "select.method=from_epoch_number select.epoch_number=9",
+    ),
+    "evaluate": Action(
+        "Measure a checkpoint: CMC, mAP, mINP, with plots.",
+        "evaluate.checkpoint=results/train/model_best.pth re_ranking.re_ranking=true",
+    ),
+    "inference": Action(
+        "Compute the embedding of every image.",
+        "inference.checkpoint=results/train/model_best.pth",
+    ),
+    "export": Action(
+        "Write a checkpoint as ONNX, checked against the trained network.",
+        "export.checkpoint=results/train/model_best.pth export.onnx_file=reid.onnx",
+    ),
+    "register": Action(
+        "Put an export into the MLflow registry as the challenger.",
+        "mlflow.enable=true mlflow.model_name=reid",
+    ),
+    "promote": Action(
+        "Make the challenger the champion if it is better on the same test set.",
+        "mlflow.enable=true promote.metric=mAP promote.min_gain=0.005",
+    ),
+}
+"""In the order of their use. A test holds them against the spec's own list, which takes pydantic to read."""
+
+
+class ActionCommand(click.Command):
+    """A command whose help ends with an example and the spec's keys."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the example and the keys."""
+        from reid.cli.spec_help import write_keys
+
+        action = self.name or ""
+        program = ctx.command_path
+        with formatter.section("Example"):
+            formatter.write_text(f"{program} -e spec.yaml results_dir=results {ACTIONS[action].example}")
+            if action == "dataset":
+                formatter.write_text(f"{program} check -e spec.yaml")
+        write_keys(action, formatter)
+
+
+def action_command(action: str) -> click.Command:
+    """The command that runs one of `ACTIONS` on a spec and prints its result."""
+
+    @click.command(action, cls=ActionCommand, help=ACTIONS[action].text, short_help=ACTIONS[action].text)
+    @spec_input
+    @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+    @switches
+    def command(file: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
+        if action == "dataset" and overrides[:1] == ("check",):
+            _check_data(file, overrides[1:], as_json=as_json)
+            return
+        result = _run(action, file, overrides)
+        if is_main_process():  # Lightning runs this command line once more for each further GPU
+            print_result(result, as_json=as_json)
+
+    return command
+
+
+def _run(action: str, file: Path | None, overrides: tuple[str, ...]) -> ActionResult:
+    spec = _load(action, file, overrides)
+    try:
+        function = getattr(importlib.import_module(f"reid.actions.{action}"), action)
+        result: ActionResult = function(spec)
+    except KeyboardInterrupt as interrupt:
+        if action == "train":
+            raise KeyboardInterrupt(_how_to_go_on(spec)) from interrupt
+        raise
+    return result
+
+
+def _check_data(file: Path | None, overrides: tuple[str, ...], *, as_json: bool) -> None:
+    """Shows what was found, also when it then refuses it."""
+    from reid.actions.dataset import inspect
+
+    found = inspect(_load("dataset", file, overrides))
+    print_report(found.subsets.report, as_json=as_json)
+    if found.refusal:
+        raise found.refusal
+
+
+def _load(action: str, file: Path | None, overrides: tuple[str, ...]) -> ReIdentificationSpec:
+    from reid.spec.load import load_spec, log_report
+
+    require_settings(overrides, f"reid {action}", verbs=("check",) if action == "dataset" else ())
+    loaded = load_spec(action, file, overrides)
+    log_report(loaded.report)
+    return loaded.spec
+
+
+def _how_to_go_on(spec: ReIdentificationSpec) -> str:
+    from reid.model.selection import LATEST
+
+    latest = spec.results_folder("train") / LATEST
+    if not latest.exists():
+        return "no checkpoint was written yet, so the same command begins anew"
+    if spec.train.if_exists == "restart":
+        return f"add train.if_exists=resume to the command to go on from {latest}; without it, it begins anew"
+    return f"the same command goes on from {latest}"

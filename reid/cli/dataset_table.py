@@ -1,0 +1,71 @@
+"""What a check of data found, in plain words and few columns; `--json` has every figure under its program name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reid.data.dataset_report import CrossReport, DatasetReport, SubsetReport
+
+_SHOWN = 3
+"""Names of each kind that are spelled out."""
+
+
+def header(report: DatasetReport) -> tuple[str, ...]:
+    """An empty cell and the subsets' names."""
+    return ("", *(subset.name for subset in report.subsets))
+
+
+def subset_rows(report: DatasetReport) -> list[tuple[str, ...]]:
+    """A row for each fact, with a cell for each subset."""
+    columns = [_facts(subset) for subset in report.subsets]
+    return [(fact, *(column[fact] for column in columns)) for fact in columns[0]]
+
+
+def across_rows(across: CrossReport) -> list[tuple[str, str]]:
+    """Facts that show only when query, gallery and training images are laid side by side."""
+    return [
+        ("queries", f"{across.queries:,}"),
+        ("queries without a match by another camera", f"{len(across.without_match):,}"),
+        ("query identities missing in the gallery", f"{len(across.missing_identities):,}"),
+        ("identities that one camera alone sees", f"{len(across.single_camera):,}"),
+        ("files both in query and gallery", f"{len(across.query_gallery_duplicates):,}"),
+        ("files both in training and test", f"{len(across.train_test_duplicates):,}"),
+    ]
+
+
+def notes(report: DatasetReport) -> Iterator[str]:
+    """Lines below the tables: where each subset lies, and the first names of what was counted as odd."""
+    for subset in report.subsets:
+        yield f"{subset.name}: {subset.root}"
+        yield from _named("names that do not follow the naming", subset.unmatched)
+        yield from _named("other files", subset.foreign)
+        yield from _named("unreadable", [path.name for path in subset.unreadable])
+        yield from _named("seen by one camera alone", [str(pid) for pid in subset.single_camera])
+    if report.across:
+        yield from _named("queries without a match", report.across.without_match, indent="")
+        missing = [str(pid) for pid in report.across.missing_identities]
+        yield from _named("query identities missing in the gallery", missing, indent="")
+
+
+def _facts(subset: SubsetReport) -> dict[str, str]:
+    counts = {
+        "images": subset.images,
+        "with identity and camera": subset.labelled,
+        "identities": subset.identities,
+        "cameras": len(subset.cameras),
+        "distractors (0)": subset.distractors,
+        "junk (-1), dropped": subset.junk,
+        "names not understood": len(subset.unmatched),
+        "unreadable": len(subset.unreadable),
+        "other files": len(subset.foreign),
+        "identities of one camera": len(subset.single_camera),
+    }
+    return {fact: f"{count:,}" for fact, count in counts.items()} | {"fingerprint": subset.fingerprint[:12]}
+
+
+def _named(kind: str, names: Sequence[str], *, indent: str = "  ") -> Iterator[str]:
+    if names:
+        more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+        yield f"{indent}{kind}: {', '.join(names[:_SHOWN])}{more}"
