@@ -49,7 +49,7 @@ def labelled(file: EmbeddingFile, side: Side) -> LabelledSide:
     twice = [name for name, count in Counter(kept.paths).items() if count > 1]
     if twice:
         raise DataError(
-            f"{len(twice)} paths stand more than once among the {side} rows of {file.path}: {_three(twice)}",
+            f"{len(twice)} paths stand more than once among the {side} rows of {file.path} ({_three(twice)})",
             "an image counted twice moves every figure",
             "write each image once for each side",
         )
@@ -61,8 +61,8 @@ def _require_labels(file: EmbeddingFile, side: Side, known: BoolArray) -> None:
     nameless = [path for path, good in zip(file.paths, known.tolist(), strict=True) if not good] if file.paths else []
     if file.labels_from_names and nameless:
         raise DataError(
-            f"{len(nameless)} of {len(file)} {side} paths in {file.path} give no identity and camera: "
-            f"{_three([PurePath(path).name for path in nameless])}",
+            f"{len(nameless)} of {len(file)} {side} paths in {file.path} give no identity and camera "
+            f"({_three([PurePath(path).name for path in nameless])})",
             "without columns for them, both are read from base names such as 0007_c2s1_000003_00.jpg",
             "rename or remove these images, or write columns pid and camid (-1: junk, 0: distractor)",
         )

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from reid.actions.embedded_images import EvaluationImages
 from reid.actions.evaluate import evaluate
 from reid.actions.inference import inference
+from reid.actions.scoring import rank_by
 from reid.actions.select import select
 from reid.errors import CheckpointError, DataError, SpecError
 from reid.files import sha256_of
@@ -37,6 +39,7 @@ def metrics(folder: Path) -> dict[str, float]:
 def test_an_evaluation_leaves_taos_pictures_and_our_figures(evaluated: Path) -> None:
     assert names(evaluated) >= {
         "metrics.json", "cmc.csv", "cmc_curve.png", "sampled_matches.png", "status.json", "experiment.yaml", "run.json",
+        "queries.csv", "camera_pairs.csv", "verification.json", "report.html",
     }  # fmt: skip
     for picture in ("cmc_curve.png", "sampled_matches.png"):
         with Image.open(evaluated / picture) as image:
@@ -73,6 +76,38 @@ def test_the_figures_equal_a_slow_oracle_on_the_embeddings_that_inference_writes
     assert [got["cmc_rank_1"], got["cmc_rank_5"], got["cmc_rank_10"]] == pytest.approx([cmc[0], cmc[4], cmc[9]])
     assert got["mAP"] == pytest.approx(expected["mAP"], abs=1e-6)
     assert got["mINP"] == pytest.approx(expected["mINP"], abs=1e-6)
+
+
+def test_the_table_that_inference_writes_gives_the_figures_of_its_checkpoint(
+    evaluated: Path, trained: Path, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    best = trained / "train" / "model_best.pth"
+    made = inference(make_spec("inference", tmp_path, f"inference.checkpoint={best}"))
+
+    evaluate(make_spec("evaluate", tmp_path, f"evaluate.embeddings={made.files['embeddings']}"))
+
+    ours, theirs = metrics(tmp_path / "evaluate"), metrics(evaluated)
+    same = {"cmc_rank_1", "mAP", "mINP", "queries", "gallery", "gallery_junk_dropped", "protocol", "checkpoint_sha256"}
+    assert {name: ours[name] for name in same} == {name: theirs[name] for name in same}
+    assert ours["gallery_unlabelled_dropped"] == 1  # the stranger
+    assert ours["embeddings"] == "embeddings.parquet"
+    assert ours["test_set"] != theirs["test_set"]  # of names and labels here, of the images' contents there
+    assert (tmp_path / "evaluate" / "sampled_matches.png").is_file()  # the paths are those of this machine
+
+
+def test_the_ranking_follows_the_evaluation_keys_wherever_the_embeddings_are_from(
+    trained: Path, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    embedded = EvaluationImages.open(
+        make_spec("evaluate", tmp_path, f"evaluate.parent_run={trained}", "re_ranking.max_rank=3")
+    )
+    test_set = embedded.embed()
+
+    ranking = rank_by(embedded.spec, test_set.query, test_set.gallery, device=test_set.device)
+    assert (ranking.exclude, ranking.top_indices.shape) == ("same_camera", (8, 3))
+    own = make_spec("evaluate", tmp_path, "evaluate.exclude=none", "evaluate.l2_normalise=false")
+    ranking = rank_by(own, test_set.query, test_set.gallery, device=test_set.device)
+    assert (ranking.exclude, ranking.distance) == ("none", "euclidean")
 
 
 def test_figures_are_written_in_full_precision_here_and_in_status_json(evaluated: Path) -> None:

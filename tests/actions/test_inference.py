@@ -12,6 +12,7 @@ import pytest
 
 from reid.actions.inference import inference, write_inference_json
 from reid.errors import DataError, SpecError
+from reid.files import sha256_of
 from tests.actions.conftest import MakeSpec, Places
 
 
@@ -70,6 +71,15 @@ def test_the_table_knows_subset_identity_and_camera_and_null_where_a_name_has_no
     assert labels["-1_c2s1_000003_00.jpg"] == ("gallery", -1, 2)
     assert labels["0000_c2s1_000004_00.jpg"] == ("gallery", 0, 2)
     assert labels["stranger.jpg"] == ("gallery", None, None)
+
+
+def test_the_table_says_which_checkpoint_and_preprocessing_made_it(embedded: Path, trained: Path) -> None:
+    made_by = json.loads(pq.read_schema(embedded / "embeddings.parquet").metadata[b"reid"])
+    best = trained / "train" / "model_best.pth"
+
+    assert (made_by["checkpoint"], made_by["checkpoint_sha256"]) == (str(best.absolute()), sha256_of(best))
+    assert (made_by["preprocess"]["height"], made_by["preprocess"]["width"]) == (64, 32)
+    assert (made_by["l2_normalised"], made_by["neck_feat"], made_by["with_flip_feature"]) == (False, "after", False)
 
 
 def test_numbers_in_the_json_are_as_short_as_float32_allows_and_parse_back_exactly(tmp_path: Path) -> None:
