@@ -17,8 +17,6 @@ from reid.retrieval.threads import in_threads
 if TYPE_CHECKING:
     from reid.retrieval.blocks import BlockLabels, BlockRanks
 
-_CHUNK = 64  # numbers looked at together
-
 
 def rank_rows(
     block: FloatArray, labels: BlockLabels, *, top_k: int, histogram: IntArray, bins_per_unit: float
@@ -73,56 +71,12 @@ def add_squares(products: FloatArray, row_squares: FloatArray, column_squares: F
     in_threads(lambda begin, end: _add_squares(products, begin, end, row_squares, column_squares), len(products))
 
 
-def nearest_in_rows(
-    products: FloatArray, row_squares: FloatArray, column_squares: FloatArray, count: int
-) -> tuple[IntArray, FloatArray]:
-    """Nearest columns of -2 q.g, float32 [b, G], which is left as it is.
-
-    Returns:
-        int64 [b, count] columns by distance, equal ones by column; float32 [b] largest distance of each row.
-    """
-    indices = np.full((len(products), count), -1, np.int64)
-    largest = np.empty(len(products), np.float32)
-    in_threads(lambda begin, end: _nearest(products, begin, end, column_squares, indices, largest), len(products))
-    return indices, np.maximum(largest + row_squares, np.float32(0.0))
-
-
 @njit(nogil=True, cache=True)
 def _add_squares(products, begin, end, row_squares, column_squares):  # type: ignore[no-untyped-def]
     for i in range(begin, end):
         row, square = products[i], row_squares[i]
         for j in range(len(row)):
             row[j] = max(row[j] + square + column_squares[j], np.float32(0.0))
-
-
-@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"})
-def _extremes(row, column_squares, begin, end):  # type: ignore[no-untyped-def]
-    low, high = np.float32(np.inf), np.float32(-np.inf)
-    for j in range(begin, end):
-        value = row[j] + column_squares[j]
-        low, high = min(low, value), max(high, value)
-    return low, high
-
-
-@njit(nogil=True, cache=True)
-def _nearest(products, begin, end, column_squares, indices, largest):  # type: ignore[no-untyped-def]
-    # The square of the row's own vector is the same in all columns: it changes no order.
-    count, size = indices.shape[1], products.shape[1]
-    distances, flags = np.empty(count, np.float32), np.zeros(count, np.bool_)
-    for i in range(begin, end):
-        row = products[i]
-        distances[:] = np.inf
-        far = np.float32(-np.inf)
-        for start in range(0, size, _CHUNK):  # most chunks hold nothing nearer than what is kept: one fast look
-            stop = min(start + _CHUNK, size)
-            low, high = _extremes(row, column_squares, start, stop)
-            far = max(far, high)
-            if low < distances[-1]:
-                for column in range(start, stop):
-                    distance = row[column] + column_squares[column]
-                    if distance < distances[-1]:
-                        insert(distances, indices[i], flags, distance, column, False)
-        largest[i] = far
 
 
 @njit(nogil=True, cache=True)

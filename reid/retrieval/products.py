@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 
 from reid.retrieval.blocks import Block
-from reid.retrieval.compiled import add_squares, nearest_in_rows
-from reid.retrieval.embeddings import FloatArray, IntArray
+from reid.retrieval.compiled import add_squares
+from reid.retrieval.embeddings import FloatArray
 
 
 class Products(Protocol):
@@ -16,10 +16,6 @@ class Products(Protocol):
 
     def rows(self, start: int, stop: int) -> Block:
         """float32 [stop - start, G] of |q|^2 + |g|^2 - 2 q.g, clamped at zero against rounding; freshly allocated."""
-        ...
-
-    def nearest(self, start: int, stop: int, count: int) -> tuple[IntArray, FloatArray]:
-        """Gallery rows int64 [stop - start, count] of the nearest, and each query's largest distance float32."""
         ...
 
 
@@ -42,15 +38,6 @@ class HostProducts:
 
     def rows(self, start: int, stop: int) -> FloatArray:
         """float32 [stop - start, G]."""
-        block = self._products(start, stop)
-        add_squares(block, self._query_squares[start:stop], self._gallery_squares)
-        return block
-
-    def nearest(self, start: int, stop: int, count: int) -> tuple[IntArray, FloatArray]:
-        """Nearest gallery rows, equal distances by row, and largest distances."""
-        block = self._products(start, stop)
-        return nearest_in_rows(block, self._query_squares[start:stop], self._gallery_squares, count)
-
-    def _products(self, start: int, stop: int) -> FloatArray:
         block: FloatArray = self._minus_two_query[start:stop] @ self._gallery.T  # [b, D] [D, G] -> [b, G]
+        add_squares(block, self._query_squares[start:stop], self._gallery_squares)
         return block

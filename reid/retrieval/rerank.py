@@ -16,9 +16,9 @@ import numpy as np
 from reid.retrieval.blocks import Block
 from reid.retrieval.distance import check_same_dimension
 from reid.retrieval.embeddings import Embeddings, FloatArray, normalise
+from reid.retrieval.neighbours import nearest_among
 from reid.retrieval.products import products_of
-from reid.retrieval.ranking import block_rows
-from reid.retrieval.reciprocal import IndexArray, by_column, expand, mix_with_overlap, reciprocal_weights
+from reid.retrieval.reciprocal import by_column, expand, mix_with_overlap, reciprocal_weights
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class KReciprocalDistance:
         )
         self._lambda = lambda_value
         keep = min(max(k1 + 1, k2), len(vectors))
-        neighbours, largest = _nearest(vectors, keep, device=str(device), memory_bytes=memory_bytes)
+        neighbours, largest = nearest_among(vectors, keep, device=str(device), memory_bytes=memory_bytes)
         weights = reciprocal_weights(vectors, neighbours, largest, k1=k1)
         self._weights = expand(weights, neighbours[:, :k2]) if k2 > 1 else weights
         self._gallery_weights = by_column(self._weights, first_row=self.num_queries)
@@ -92,15 +92,3 @@ class KReciprocalDistance:
 
     def _mix(self, block: FloatArray, scale: FloatArray, start: int) -> None:
         mix_with_overlap(block, scale, 1.0 - self._lambda, self._weights, start, self._gallery_weights)
-
-
-def _nearest(vectors: FloatArray, count: int, *, device: str, memory_bytes: int) -> tuple[IndexArray, FloatArray]:
-    """Nearest points int32 [N, count] of each, normally starting with itself, and largest distances float32 [N]."""
-    products = products_of(vectors, vectors, device=device)
-    rows = block_rows(len(vectors), len(vectors), memory_bytes)
-    neighbours = np.empty((len(vectors), count), np.int32)
-    largest = np.empty(len(vectors), np.float32)
-    for start in range(0, len(vectors), rows):
-        own = slice(start, min(start + rows, len(vectors)))
-        neighbours[own], largest[own] = products.nearest(own.start, own.stop, count)
-    return neighbours, np.maximum(largest, np.finfo(np.float32).tiny)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -26,10 +27,14 @@ class TensorProducts:
         )  # [1, G] - 2 [b, D] [D, G] -> [b, G]
         return block.add_(self._query_squares[start:stop, None]).clamp_(min=0.0)
 
-    def nearest(self, start: int, stop: int, count: int) -> tuple[IntArray, FloatArray]:
-        """Nearest gallery rows, equal distances in no certain order, and largest distances."""
-        block = self.rows(start, stop)
-        return block.topk(count, dim=1, largest=False).indices.cpu().numpy(), block.amax(dim=1).cpu().numpy()
+    def nearest(self, count: int, rows: int) -> tuple[npt.NDArray[np.int32], FloatArray]:
+        """`neighbours.nearest_among` in blocks of some rows; equal distances in no certain order."""
+        indices, largest = [], []
+        for start in range(0, len(self._query), rows):
+            block = self.rows(start, min(start + rows, len(self._query)))
+            indices.append(block.topk(count, dim=1, largest=False).indices.to(torch.int32).cpu().numpy())
+            largest.append(block.amax(dim=1).cpu().numpy())
+        return np.concatenate(indices), np.concatenate(largest)
 
 
 def scale_and_add(block: Tensor, scale: FloatArray, rest: FloatArray) -> Tensor:
