@@ -124,7 +124,7 @@ def _decode_all(subset: Subset, digests: dict[Path, str], *, workers: int | None
         *(subset.name, len(subset.images), len(unreadable), time.monotonic() - started),
     )
     for path, reason in list(unreadable.items())[:EXAMPLES]:
-        log.warning("unreadable image %s: %s", path, reason)
+        log.warning("image %s: %s", path, reason)
     return unreadable
 
 
@@ -135,7 +135,7 @@ def _hash_and_decode(paths: Sequence[Path]) -> list[tuple[Path, str, str]]:
         data, reason = b"", ""
         try:
             data = path.read_bytes()
-            decode(data, name=path.name)
+            decode(data, name="it")  # the path stands beside the reason wherever that is shown
         except OSError as error:
             reason = f"it cannot be opened ({error.strerror})"
         except DataError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,17 @@ def test_an_unreadable_image_is_refused_when_asked_to(market: tuple[Subset, Subs
     (market[0].root / "7_c1.jpg").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"1 of 4 images of the train folder .* cannot be read: 7_c1\.jpg"):
         check(*market, on_bad_image="error")
+
+
+def test_messages_name_an_unreadable_image_once(
+    market: tuple[Subset, Subset, Subset], caplog: pytest.LogCaptureFixture
+) -> None:
+    (market[0].root / "7_c1.jpg").write_bytes(b"no image")
+    with pytest.raises(DataError) as refused:
+        check(*market, on_bad_image="error")
+    assert refused.value.found.count("7_c1.jpg") == 1
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warning.count("7_c1.jpg") == 1
 
 
 def test_a_file_that_vanished_is_unreadable_and_not_a_crash(market: tuple[Subset, Subset, Subset]) -> None:
