@@ -329,3 +329,32 @@ def test_the_dataset_action_prints_its_figures_as_json(tmp_path, capsys, archive
     assert main(["dataset", *archives, *few, f"results_dir={tmp_path}", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["action"], result["figures"]["train_images"]) == ("dataset", 8)
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_train_names_the_checkpoint_that_the_same_command_goes_on_from(tmp_path, archives):
+    small = ["model.backbone=test_resnet", "model.pretrain_choice=", "model.input_height=64", "model.input_width=32"]
+    few = ["dataset.batch_size=4", "dataset.num_instances=2", "train.checkpoint_interval=1", "train.num_epochs=9999"]
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # a background job ignores it
+    code += "; import sys; from reid.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "train",
+        f"results_dir={tmp_path}",
+        "device=cpu",
+        archives[0],
+        archives[-1],
+        *small,
+        *few,
+    ]
+    latest = tmp_path / "train" / "reid_model_latest.pth"
+    with subprocess.Popen(command, cwd=_REPOSITORY, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 100
+        while not latest.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert f"stopped\nnext:  the same command goes on from {latest}\n" in said
