@@ -3,6 +3,7 @@
 Run from the root of a checkout: `python -m flows.demo`. It is the same flow that a deployment runs, on params.yaml.
 """
 
+import logging
 import os
 import sys
 import time
@@ -36,6 +37,7 @@ def main() -> None:
     from flows.pipeline import pipeline  # after the environment is set: importing Prefect reads it
 
     summary = pipeline(SPEC)
+    logging.getLogger("prefect").setLevel(logging.WARNING)  # its server stops at exit, and says so below our tables
     _show(summary, time.monotonic() - began)
 
 
