@@ -77,7 +77,7 @@ def roc_chart(verification: Verification) -> Markup:
     fpr, tpr = verification.false_positive_rate, verification.true_positive_rate
     # One pair is the smallest rate that can be seen.
     smallest = max(_SMALLEST_RATE, min(1e-2, 10.0 ** np.floor(np.log10(1 / verification.num_different))))
-    decades = range(round(np.log10(smallest)), 1)
+    decades = range(0, round(np.log10(smallest)) - 1, -1 if smallest > 1e-5 else -2)  # their words must not touch
     chart = Chart(
         Axis("different people accepted", smallest, 1.0, [(10.0**n, f"{100 * 10.0**n:g} %") for n in decades], True),
         linear_axis("same person accepted (%)", 0, 100),

@@ -122,5 +122,5 @@ def _encode(image: Image.Image, size: tuple[int, int]) -> str:
     small = image.convert("RGB")
     small.thumbnail((pixels, pixels))
     buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=quality, method=4)
+    small.save(buffer, "WEBP", quality=quality, method=2)  # 4 takes twice the time for 6 % fewer bytes
     return base64.b64encode(buffer.getvalue()).decode("ascii")
