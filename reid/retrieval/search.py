@@ -19,6 +19,9 @@ from reid.retrieval.threads import in_threads
 Blocks = Iterable[tuple[int, FloatArray]]
 """Number of the first row, and the vectors float32 [b, D] of that and the following rows; in the order of rows."""
 
+SEARCH_DISTANCE = "euclidean_l2_normalised"
+"""The distance of `nearest` with `l2_normalise`, as rankings name it."""
+
 BLOCK_ROWS = 16_384
 """Rows of a block when memory allows: more gains nothing once the products run at full speed."""
 

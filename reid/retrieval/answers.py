@@ -1,0 +1,48 @@
+"""What a search found, in one object for tables, JSON and contact sheets."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A gallery image near a query.
+
+    Attributes:
+        rank: from 1, the nearest.
+        row: of the gallery file.
+        path: of the image; None where the file does not say, as `pid` and `camid`.
+        pid: identity.
+        camid: camera.
+        distance: squared Euclidean on L2-normalised vectors, in [0, 4].
+        probability: that it shows the query's person; None without verification figures.
+    """
+
+    rank: int
+    row: int
+    path: str | None
+    pid: int | None
+    camid: int | None
+    distance: float
+    probability: float | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A query with its nearest gallery images.
+
+    Attributes:
+        query: as it was asked for: a path, or "row:N".
+        path: of the query's picture; None where it is not known.
+        nearest: by rank.
+    """
+
+    query: str
+    path: str | None
+    nearest: tuple[Neighbour, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self) | {"nearest": [asdict(neighbour) for neighbour in self.nearest]}

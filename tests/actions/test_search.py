@@ -1,0 +1,216 @@
+"""`reid search`: pictures and rows against a gallery, the right network, and what makes probabilities."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from reid.actions.evaluate import evaluate
+from reid.actions.inference import inference
+from reid.actions.search import search
+from reid.cli import main
+from reid.errors import CheckpointError, DataError
+from reid.retrieval.files import read_embeddings
+from tests import oracles
+from tests.actions.conftest import MakeSpec, Places
+
+
+@pytest.fixture(scope="module")
+def results(trained: Path, make_spec: MakeSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Inference and evaluation of the trained network; tests only read it."""
+    folder = tmp_path_factory.mktemp("searched")
+    inference(make_spec("inference", folder, f"inference.parent_run={trained}"))
+    evaluate(make_spec("evaluate", folder, f"evaluate.parent_run={trained}", "evaluate.report=false"))
+    return folder
+
+
+@pytest.fixture
+def gallery(results: Path) -> Path:
+    return results / "inference" / "embeddings.parquet"
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    """Five vectors in a plane, at 0, 10, 20, 40 and 80 degrees."""
+    angles = np.radians([0, 10, 20, 40, 80])
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    path = tmp_path / "plain.npz"
+    np.savez(path, vectors=vectors, pid=[1, 1, 2, 2, 3], camid=[1, 2, 1, 2, 1])
+    return path
+
+
+def test_pictures_find_what_sorting_the_gallerys_embeddings_finds(gallery: Path, places: Places) -> None:
+    stored = read_embeddings(gallery)
+    queries = [row for row, side in enumerate(stored.sides) if side == "query"]
+    others = [row for row, side in enumerate(stored.sides) if side == "gallery"]
+
+    result = search([str(places.query)], gallery=gallery, top_k=4)
+
+    assert [answer.path for answer in result.answers] == [stored.paths[row] for row in queries]
+    slow = oracles.squared_distances(stored.vectors[queries], stored.vectors[others], l2_normalise=True)
+    for answer, distances in zip(result.answers, slow, strict=True):
+        expected = sorted(distances)[:4]
+        assert [one.distance for one in answer.nearest] == pytest.approx(expected, abs=1e-4)
+        assert [one.path for one in answer.nearest] == [stored.paths[one.row] for one in answer.nearest]
+        assert {one.row for one in answer.nearest} <= set(others)
+
+
+def test_a_row_of_the_gallery_finds_the_others_without_a_network(plain: Path) -> None:
+    result = search(["row:2"], gallery=plain, top_k=3)
+
+    (answer,) = result.answers
+    assert [(one.rank, one.row, one.pid, one.camid) for one in answer.nearest] == [
+        (1, 1, 1, 2),  # 10 degrees away
+        (2, 0, 1, 1),  # 20 degrees away, as is row 3, which comes later
+        (3, 3, 2, 2),
+    ]
+    assert answer.nearest[0].distance == pytest.approx(2 - 2 * np.cos(np.radians(10)), abs=1e-6)
+    assert answer.nearest[0].probability is None
+
+
+def test_probabilities_are_those_of_the_evaluation_beside_the_gallery_and_never_rise(gallery: Path) -> None:
+    result = search(["row:0"], gallery=gallery, top_k=20)
+
+    chances = [one.probability for one in result.answers[0].nearest]
+    assert all(chance is not None and 0 < chance < 1 for chance in chances)
+    assert chances == sorted(chances, key=lambda chance: -(chance or 0))
+    assert "evaluate/verification.json" in result.notes[0]
+    rarer = search(["row:0"], gallery=gallery, top_k=20, prior=0.01)
+    lower = [one.probability for one in rarer.answers[0].nearest]
+    assert all((a or 0) > (b or 1) for a, b in zip(chances, lower, strict=True))
+
+
+def test_without_an_evaluation_a_line_says_what_to_run(plain: Path) -> None:
+    (note,) = search(["row:0"], gallery=plain, top_k=1).notes
+
+    assert note.startswith("No probabilities: there is no ")
+    assert "Run `reid evaluate results_dir=" in note
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"checkpoint_sha256": "0" * 64}, "measured with another checkpoint"),
+        ({"protocol": {"query_expansion": "aqe(k=5)"}}, r"measured with query_expansion=aqe\(k=5\)"),
+        ({"protocol": {"neck_feat": "before"}}, "measured with neck_feat=before"),
+    ],
+)
+def test_verification_of_other_distances_is_not_used_and_when_named_refused(
+    change: dict[str, Any], why: str, gallery: Path, results: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "evaluate"
+    shutil.copytree(results / "evaluate", folder)
+    shutil.copytree(results / "inference", tmp_path / "inference")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["protocol"] |= change.get("protocol", {})
+    metrics |= {key: value for key, value in change.items() if key != "protocol"}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+
+    found = search(["row:0"], gallery=tmp_path / "inference" / "embeddings.parquet", top_k=1)
+    assert found.answers[0].nearest[0].probability is None
+    with pytest.raises(DataError, match=why):
+        search(["row:0"], gallery=gallery, top_k=1, verification=folder / "verification.json")
+
+
+def test_json_and_a_contact_sheet_are_written_where_they_are_asked_for(
+    gallery: Path, places: Places, tmp_path: Path
+) -> None:
+    picture = sorted(places.query.iterdir())[0]
+
+    result = search([str(picture), "row:0"], gallery=gallery, top_k=12, out=tmp_path / "found")
+
+    written = json.loads((tmp_path / "found" / "search.json").read_text())
+    assert written == json.loads(json.dumps(result.to_dict()))
+    assert written["distance"] == "euclidean_l2_normalised"
+    assert [len(answer["nearest"]) for answer in written["answers"]] == [12, 12]
+    with Image.open(tmp_path / "found" / "contact_sheet.png") as sheet:
+        sheet.verify()
+    assert set(result.files) == {"search", "contact_sheet"}
+
+
+def test_the_command_prints_a_table_and_json(plain: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["search", "row:4", "--gallery", str(plain), "--top-k", "1"]) == 0
+    table = capsys.readouterr().out
+    assert "row:4" in table
+    assert "0.4679" in table  # 2 - 2 cos 40 degrees
+    assert "same person" not in table
+
+    assert main(["search", "row:4", "--gallery", str(plain), "--top-k", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["answers"][0]["nearest"][0]["row"] == 3
+
+
+def test_an_unreadable_query_is_named(gallery: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+
+    with pytest.raises(DataError, match=r"the query .*broken\.jpg is not a readable image"):
+        search([str(broken)], gallery=gallery)
+    with pytest.raises(DataError, match=r"the query .*absent\.jpg cannot be read"):
+        search([str(tmp_path / "absent.jpg")], gallery=gallery)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no picture"):
+        search([str(tmp_path / "empty")], gallery=gallery)
+
+
+@pytest.mark.parametrize("asked", ["row:5", "row:-1", "row:x"])
+def test_a_row_that_is_not_there_is_refused_with_the_rows_that_are(asked: str, plain: Path) -> None:
+    with pytest.raises(DataError, match=r"is no row of .*row:0 to row:4"):
+        search([asked], gallery=plain)
+
+
+def test_more_images_than_the_gallery_has_are_refused(plain: Path) -> None:
+    assert len(search(["row:0"], gallery=plain, top_k=4).answers[0].nearest) == 4
+    with pytest.raises(DataError, match="the nearest 5 are asked of a gallery of 4 images"):
+        search(["row:0"], gallery=plain, top_k=5)
+    with pytest.raises(DataError, match="the nearest 6 are asked of a gallery of 5 images"):
+        search(["row:0"], gallery=plain, top_k=6)
+
+
+def test_a_picture_needs_a_checkpoint_and_it_must_be_the_gallerys_own(
+    gallery: Path, plain: Path, places: Places, trained: Path
+) -> None:
+    picture = str(sorted(places.query.iterdir())[0])
+    other = min((trained / "train").glob("model_epoch_*.pth"))
+
+    with pytest.raises(CheckpointError, match="does not say which checkpoint embedded it"):
+        search([picture], gallery=plain, top_k=1)
+    with pytest.raises(CheckpointError, match=r"there is no checkpoint absent\.pth"):
+        search([picture], gallery=gallery, checkpoint=Path("absent.pth"))
+    with pytest.raises(CheckpointError, match="is not the checkpoint that embedded"):
+        search([picture], gallery=gallery, checkpoint=other)
+    with pytest.raises(CheckpointError, match=r"gives embeddings of 32 numbers, and .* holds 2 each"):
+        search([picture], gallery=plain, top_k=1, checkpoint=other)
+
+
+def test_a_query_row_without_direction_is_named(tmp_path: Path) -> None:
+    embedding = pa.FixedSizeListArray.from_arrays(pa.array([0.0, 0.0, 1.0, 0.0], pa.float32()), 2)
+    pq.write_table(pa.table({"subset": ["query", "gallery"], "embedding": embedding}), tmp_path / "zero.parquet")
+
+    with pytest.raises(DataError, match="the embedding of the query row:0 is all zero"):
+        search(["row:0"], gallery=tmp_path / "zero.parquet", top_k=1)
+
+
+def test_an_index_is_kept_beside_the_gallery_made_again_for_another_and_its_recall_is_measured(
+    plain: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("faiss")
+    caplog.set_level("INFO", logger="reid")
+
+    exact = search(["row:2"], gallery=plain, top_k=3)
+    first = search(["row:2"], gallery=plain, top_k=3, index="faiss")
+    search(["row:2"], gallery=plain, top_k=3, index="faiss")
+    assert (first.recall, exact.recall) == (1.0, None)
+    assert {one.row for one in first.answers[0].nearest} == {one.row for one in exact.answers[0].nearest}
+    assert caplog.text.count("indexed 5 vectors") == 1
+
+    np.savez(plain, vectors=np.eye(4, 2, dtype=np.float32) + 1)
+    search(["row:2"], gallery=plain, top_k=3, index="faiss")
+    assert caplog.text.count("indexed 4 vectors") == 1
