@@ -153,6 +153,7 @@ def _draw_matches(spec: ReIdentificationSpec, measured: Measured, path: Path) ->
         seed=max(spec.train.seed, 0),
         query_labels=_labels(query),
         gallery_labels=_labels(gallery),
+        form=spec.evaluate.average_precision,
         protocol=measured.small_print,
     )
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from reid.data.images import decode
 from reid.errors import DataError
 from reid.report.canvas import BLUE, GREEN, GREY, INK, PALE, RED, heading, new_figure, save, wrapped
-from reid.retrieval.metrics import average_precision
+from reid.retrieval.metrics import APForm, average_precision
 from reid.retrieval.ranking import Ranking
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def plot_matches(
     seed: int = 0,
     query_labels: Sequence[str] = (),
     gallery_labels: Sequence[str] = (),
+    form: APForm = "sum",
     protocol: str = "",
 ) -> None:
     """Writes `draw_matches` to `path` as PNG."""
@@ -51,6 +52,7 @@ def plot_matches(
         seed=seed,
         query_labels=query_labels,
         gallery_labels=gallery_labels,
+        form=form,
         protocol=protocol,
     )
     save(figure, path)
@@ -66,6 +68,7 @@ def draw_matches(
     seed: int = 0,
     query_labels: Sequence[str] = (),
     gallery_labels: Sequence[str] = (),
+    form: APForm = "sum",
     protocol: str = "",
 ) -> Figure:
     """A row for each query: the query, then its nearest candidates with rank and distance.
@@ -79,6 +82,7 @@ def draw_matches(
         seed: of the choice of queries.
         query_labels: [Q] or empty; a short line under each query, e.g. "id 7, cam 1".
         gallery_labels: [G] or empty; the same under each candidate.
+        form: of the average precision under each query.
         protocol: how the ranking was made.
 
     Raises:
@@ -102,7 +106,7 @@ def draw_matches(
     queries = [_picture(query_paths[q]) for q in chosen]
     title = f"Sampled matches: {len(chosen)} of {len(scored):,} scored queries (seed {seed})"
     sheet = _Sheet(len(chosen), columns, aspect=_aspect(queries), title=title, protocol=protocol)
-    precision = average_precision(ranking)
+    precision = average_precision(ranking, form=form)
     for row, q in enumerate(chosen):
         lines = [f"query, AP {100 * precision[q]:.0f} %", *query_labels[q : q + 1]]
         _tile(sheet.place(row, 0), queries[row], lines, colour=BLUE)

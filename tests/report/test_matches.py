@@ -51,6 +51,14 @@ def test_frames_marks_ranks_distances_and_labels_follow_the_ranking(paths):
     assert "by hand" in [text.get_text() for text in figure.texts]
 
 
+def test_average_precision_under_a_query_has_the_form_of_the_figures(paths):
+    scene = on_a_line([(1, 9, 2), (2, 7, 2)])  # one match, at rank 2: 1/2, or by trapezoids (1/2 + 0/1) / 2
+    shown = [
+        _texts(draw_matches(scene.rank(), paths[:1], paths[:2], form=form).axes[0]) for form in ("sum", "trapezoid")
+    ]
+    assert shown == [["query, AP 50 %"], ["query, AP 25 %"]]
+
+
 def test_every_tile_is_the_gallery_image_of_that_rank(paths):
     scene = scattered(3, queries=5, gallery=40)
     ranking = scene.rank(top_k=6)
