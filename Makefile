@@ -67,5 +67,5 @@ $(VENV)/.pipeline: pyproject.toml constraints.txt | $(VENV)/.uv
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.pipeline
-	$(UV) --constraint constraints.txt --editable '.[pipeline,dev]'
+	$(UV) --constraint constraints.txt --editable '.[pipeline,dev,index]'
 	@touch $@
