@@ -82,10 +82,11 @@ def _evaluation(path: Path) -> dict[str, Any]:
 
 
 def _require_same_checkpoint(exported: ExportedModel, evaluation: dict[str, Any]) -> None:
-    ours, theirs = exported.metadata.get("checkpoint_sha256"), evaluation.get("checkpoint_sha256")
-    if ours and theirs and ours != theirs:
+    ours, theirs = exported.metadata.get("checkpoint_sha256"), evaluation.get("checkpoint_sha256", "")
+    if evaluation and ours and ours != theirs:
+        other = f"checkpoint {theirs[:12]}" if theirs else "embeddings of an unknown network"
         raise CheckpointError(
-            f"the export was made of checkpoint {ours[:12]}, and the evaluation of checkpoint {theirs[:12]}",
+            f"the export was made of checkpoint {ours[:12]}, and the evaluation of {other}",
             "the version would carry the figures of another network",
             "run evaluate and export with the same checkpoint, then register again",
         )

@@ -30,6 +30,12 @@ _CHANGEABLE = {
 }  # fmt: skip
 """Keys that a resumed training may change: they do not alter what is learned, only how long, where and how watched."""
 
+_VALIDATION = {
+    "exclude", "average_precision", "l2_normalise", "query_expansion", "expansion_k", "expansion_alpha",
+    "augmentation_k",
+}  # fmt: skip
+"""Keys of `evaluate` that validation ranks by as well: they decide which epoch is best."""
+
 _OUTCOME = {
     "train": {"num_epochs", "checkpoint_interval", "checkpoint_interval_unit", "validation_interval"},
     "model": {"pretrained_model_path", "pretrain_choice", "neck_feat", "with_flip_feature"},
@@ -130,6 +136,7 @@ def _changes(
     if strict:
         changeables = {name: free - _OUTCOME.get(name, set()) for name, free in _CHANGEABLE.items()}
         changeables["re_ranking"] = {"max_rank", "num_query"}  # the rest decides which epoch is best
+        changeables["evaluate"] = set(now["evaluate"]) - _VALIDATION
     for section, changeable in changeables.items():
         before, after = _flat(then[section], changeable), _flat(now[section], changeable)
         changed += [

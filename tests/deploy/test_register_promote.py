@@ -62,6 +62,15 @@ def test_the_figures_of_another_checkpoint_are_not_registered(tmp_path: Path, st
         register(spec)
 
 
+def test_the_figures_of_a_file_of_embeddings_by_an_unknown_network_are_not_registered(
+    tmp_path: Path, store: str, exported: Exported
+) -> None:
+    spec = _results(tmp_path, store, exported, mAP=0.5, checkpoint_sha256=None)
+
+    with pytest.raises(CheckpointError, match="the evaluation of embeddings of an unknown network"):
+        register(spec)
+
+
 def test_without_an_evaluation_a_model_is_registered_and_not_promoted(
     tmp_path: Path, store: str, exported: Exported
 ) -> None:
@@ -84,13 +93,14 @@ def test_promoting_asks_for_mlflow(tmp_path: Path) -> None:
         promote(load_spec("promote", None, [f"results_dir={tmp_path}"]).spec)
 
 
-def _results(folder: Path, store: str, exported: Exported, **metrics: float | str) -> ReIdentificationSpec:
+def _results(folder: Path, store: str, exported: Exported, **metrics: float | str | None) -> ReIdentificationSpec:
     """A results folder with this export and evaluation."""
     (folder / "export").mkdir()
     (folder / "evaluate").mkdir()
     for file in (exported.path, exported.path.with_suffix(".json")):
         shutil.copy(file, folder / "export")
-    evaluation = {"test_set": "images-a", "protocol": {"re_ranking": False}, **metrics}
+    same = {"test_set": "images-a", "protocol": {"re_ranking": False}, "checkpoint_sha256": "c0ffee"}
+    evaluation = {name: value for name, value in {**same, **metrics}.items() if value is not None}
     (folder / "evaluate" / "metrics.json").write_text(json.dumps(evaluation))
     return _spec(folder, store)
 
