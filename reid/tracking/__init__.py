@@ -4,8 +4,9 @@ The only room that imports mlflow, and only inside functions: `import reid.track
 """
 
 from reid.tracking.folders import results_folder_of
+from reid.tracking.promotion import Promotion, promote_challenger
 from reid.tracking.recorder import Run
-from reid.tracking.registry import Promotion, Registration, ServedModel, promote_challenger, register_model
+from reid.tracking.registration import Registration, ServedModel, register_model
 from reid.tracking.runs import pipeline_run, start_run
 from reid.tracking.settings import Tracking
 

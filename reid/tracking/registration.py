@@ -1,10 +1,9 @@
-"""Versions of the exported model in MLflow's registry, and which of them is the champion."""
+"""A version of the exported model in MLflow's registry: its files, its figures, and the alias `challenger`."""
 
 from __future__ import annotations
 
 import json
 import logging
-import math
 import shutil
 import tempfile
 import time
@@ -14,22 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reid.errors import PromotionRefused
 from reid.tracking.settings import Tracking, without_passwords
 from reid.tracking.store import connect, experiment_id, tracking_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
-    from mlflow.entities.model_registry import ModelVersion
 
 log = logging.getLogger(__name__)
 
 CHALLENGER = "challenger"
-CHAMPION = "champion"
+"""Alias of the newest version."""
+
 TEST_SET = "test_set"
 PROTOCOL = "protocol"
 METRIC = "metric."
+"""Tags of a version: what its figures were measured on and how, and the beginning of the figures' own names."""
+
 _LOADER = "reid_embedder"
 
 
@@ -60,18 +60,6 @@ class Registration:
     run_id: str
     uri: str
     tracking_uri: str
-
-
-@dataclass(frozen=True)
-class Promotion:
-    """A champion: which version, instead of which, and the figures that decided it (None for the first champion)."""
-
-    name: str
-    version: int
-    previous: int | None
-    metric: str
-    value: float
-    previous_value: float | None
 
 
 def register_model(
@@ -123,59 +111,6 @@ def register_model(
         uri=f"models:/{tracking.model_name}@{CHALLENGER}",
         tracking_uri=without_passwords(tracking.resolved_uri),
     )
-
-
-def promote_challenger(tracking: Tracking, *, metric: str = "mAP", min_gain: float = 0.0) -> Promotion:
-    """Gives the alias `champion` to the challenger, when it is better on the same test set under the same protocol.
-
-    Without a champion, an evaluated challenger becomes the first one.
-
-    Args:
-        tracking: the store; `enable` is not looked at.
-        metric: name in `metrics.json`; larger is better.
-        min_gain: the challenger must be better by more than this, in the metric's unit (a fraction).
-
-    Raises:
-        PromotionRefused: no challenger, it is the champion already, it is not better, or the figures cannot be
-            compared. The alias stays where it was.
-        TrackingError: the store fails.
-    """
-    client = connect(tracking)
-    name = tracking.model_name
-    with tracking_errors(f"reading the versions of {name!r}", tracking.resolved_uri):
-        challenger, champion = _version_at(client, name, CHALLENGER), _version_at(client, name, CHAMPION)
-    if challenger is None:
-        raise PromotionRefused(
-            f"the model {name!r} has no version with the alias {CHALLENGER!r} at "
-            f"{without_passwords(tracking.resolved_uri)}",
-            "",
-            "run the register action first, or correct mlflow.model_name or mlflow.tracking_uri",
-        )
-    if champion is not None and champion.version == challenger.version:
-        raise PromotionRefused(
-            f"version {challenger.version} of {name!r} is the champion already",
-            "there is no newer version to compare it with",
-            "register another export first",
-        )
-    value = _metric_of(challenger, CHALLENGER, metric)
-    previous_value = None
-    if champion is not None:
-        _require_comparable(challenger, champion)
-        previous_value = _metric_of(champion, CHAMPION, metric)
-        gain = value - previous_value
-        if not gain > min_gain:
-            raise PromotionRefused(
-                f"{metric} is {value:.4f} for the challenger (version {challenger.version}) and "
-                f"{previous_value:.4f} for the champion (version {champion.version}): a gain of {gain:+.4f}",
-                f"it must be more than promote.min_gain={min_gain:g}",
-                "train a better model, compare by another promote.metric, or lower promote.min_gain",
-            )
-    with tracking_errors(f"promoting version {challenger.version} of {name!r}", tracking.resolved_uri):
-        client.set_registered_model_alias(name, CHAMPION, challenger.version)
-    before = f"instead of version {champion.version} ({previous_value:.4f})" if champion else "as the first champion"
-    log.info("promoted %s version %s (%s %.4f) %s", name, challenger.version, metric, value, before)
-    previous = int(champion.version) if champion else None
-    return Promotion(name, int(challenger.version), previous, metric, value, previous_value)
 
 
 def _upload(
@@ -251,58 +186,3 @@ def _ensure_registered(client: MlflowClient, name: str) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-
-
-def _version_at(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
-    """The version with that alias; None when the model or the alias does not exist."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_model_version_by_alias(name, alias)
-    except MlflowException as error:
-        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-            return None
-        raise
-
-
-def _metric_of(version: ModelVersion, alias: str, metric: str) -> float:
-    known = {tag.removeprefix(METRIC): value for tag, value in version.tags.items() if tag.startswith(METRIC)}
-    if metric not in known:
-        raise PromotionRefused(
-            f"the {alias} (version {version.version}) has no figure {metric!r}; it has {sorted(known) or 'none'}",
-            "versions are compared by the figures of their evaluation",
-            "run evaluate before register, or choose promote.metric among these",
-        )
-    value = float(known[metric])
-    if not math.isfinite(value):
-        raise PromotionRefused(
-            f"{metric} of the {alias} (version {version.version}) is {value}",
-            "such a figure is neither better nor worse than another",
-            "evaluate and register that checkpoint again",
-        )
-    return value
-
-
-def _require_comparable(challenger: ModelVersion, champion: ModelVersion) -> None:
-    sets = [version.tags.get(TEST_SET, "") for version in (challenger, champion)]
-    if not all(sets) or sets[0] != sets[1]:
-        shown = " and ".join(text[:12] or "unknown" for text in sets)
-        raise PromotionRefused(
-            f"challenger (version {challenger.version}) and champion (version {champion.version}) were evaluated on "
-            f"different test sets: {shown}",
-            "figures of different images cannot be compared",
-            "evaluate the champion's checkpoint on the challenger's test set, register it, promote it, then try again",
-        )
-    ours, theirs = (json.loads(version.tags.get(PROTOCOL, "{}")) for version in (challenger, champion))
-    different = [
-        f"{key}: {ours.get(key)} and {theirs.get(key)}"
-        for key in sorted(ours.keys() | theirs.keys())
-        if ours.get(key) != theirs.get(key)
-    ]
-    if different:
-        raise PromotionRefused(
-            f"challenger (version {challenger.version}) and champion (version {champion.version}) were evaluated "
-            f"differently ({'; '.join(different)})",
-            "such figures cannot be compared",
-            "evaluate and register the challenger again with the champion's settings",
-        )
