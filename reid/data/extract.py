@@ -1,8 +1,7 @@
 """Extracts .tar, .tar.gz and .zip files that somebody else made, trusting nothing they say.
 
 Only folders and regular files are ever created. A link to another file of the archive becomes a copy of it; links out,
-absolute paths, `..` and devices are refused by our own check of the name and by `tarfile.data_filter`. Sizes are
-counted while writing, for an archive may lie about them.
+absolute paths, `..` and devices are refused by our own check of the name and by `tarfile.data_filter`.
 """
 
 from __future__ import annotations
@@ -21,14 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, cast
 
+from reid.data.members import CHUNK_BYTES, MemberWriter
 from reid.errors import ArchiveError
 
-MAX_MEMBERS = 5_000_000
-BOMB_RATIO = 200
-"""Images hardly compress: an archive that grows by more than this, past `BOMB_FLOOR_BYTES`, is a bomb."""
-BOMB_FLOOR_BYTES = 256 << 20
-
-_CHUNK_BYTES = 1 << 20
 _COMPRESSED = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
 _LARGEST_SLACK_BYTES = 64 << 20  # of one header, and of what follows the end: neither is an image
 _DAMAGED = (
@@ -64,7 +58,7 @@ def extract(archive: Path, folder: Path, *, label: str, max_bytes: int) -> Writt
         ArchiveError: truncated, damaged, unsafe, too large, encrypted, or of an unknown kind.
     """
     folder.mkdir(parents=True)
-    writer = _Writer(folder, label, max_bytes, packed_bytes=archive.stat().st_size)
+    writer = MemberWriter(folder, label, max_bytes, packed_bytes=archive.stat().st_size)
     try:
         with archive.open("rb") as file:
             magic = file.read(6)
@@ -88,83 +82,7 @@ def extract(archive: Path, folder: Path, *, label: str, max_bytes: int) -> Writt
     return Written(writer.files, sum(writer.sizes.values()))
 
 
-class _Writer:
-    """Writes members below one folder and keeps count; `bytes` is all that was ever written."""
-
-    def __init__(self, folder: Path, label: str, max_bytes: int, packed_bytes: int) -> None:
-        self.folder = folder
-        self.label = label
-        self.limit = max_bytes
-        self.bomb_limit = max(BOMB_FLOOR_BYTES, BOMB_RATIO * packed_bytes)
-        self.bytes = 0
-        self.sizes: dict[PurePosixPath, int] = {}
-        self._members = 0
-
-    @property
-    def files(self) -> int:
-        return len(self.sizes)
-
-    def place(self, name: str) -> PurePosixPath:
-        """The member's path below the folder; every member passes here, so members are counted here."""
-        self._members += 1
-        if self._members > MAX_MEMBERS:
-            raise ArchiveError(
-                f"the archive {self.label} has more than {MAX_MEMBERS:,} members",
-                "that is no data set of images",
-                "check what it holds; split it if it is right",
-            )
-        path = PurePosixPath(name.replace("\\", "/"))
-        windows_drive = len(name) > 1 and name[1] == ":"
-        if path.is_absolute() or windows_drive or ".." in path.parts or "\0" in name:
-            raise self.unsafe(name, "its path leads out of the archive's folder")
-        return path
-
-    def make_folder(self, path: PurePosixPath) -> None:
-        (self.folder / path).mkdir(parents=True, exist_ok=True)
-
-    def write(self, path: PurePosixPath, source: IO[bytes]) -> None:
-        target = self.folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        size = 0
-        with target.open("wb") as file:
-            while chunk := source.read(_CHUNK_BYTES):
-                self.bytes += len(chunk)
-                self.check(self.bytes)
-                size += file.write(chunk)
-        self.sizes[path] = size  # in a tar that was appended to, the last member of a name counts
-
-    def copy(self, path: PurePosixPath, original: PurePosixPath) -> None:
-        """Stands for a link inside the archive."""
-        if original not in self.sizes:
-            raise self.unsafe(str(path), f"it links to {original}, which is no file before it in the archive")
-        if path != original:
-            with (self.folder / original).open("rb") as source:
-                self.write(path, source)
-
-    def check(self, number: int) -> None:
-        """Refuses a whole of `number` bytes when that is too much."""
-        if number > self.limit:
-            raise ArchiveError(
-                f"the archive {self.label} holds more than the {self.limit:,} bytes allowed",
-                "it could fill the disk",
-                "raise dataset.max_archive_gb if it is right",
-            )
-        if number > self.bomb_limit:
-            raise ArchiveError(
-                f"the archive {self.label} grows to more than {BOMB_RATIO} times its size",
-                "images hardly compress, so this looks like a compression bomb",
-                "check where it comes from; extract it yourself and give the folder if it is right",
-            )
-
-    def unsafe(self, name: str, why: str) -> ArchiveError:
-        return ArchiveError(
-            f"the archive {self.label} has the member {name!r}, and {why}",
-            "extracting it could overwrite or reveal other files of this machine",
-            "make the archive from inside its folder, with plain files and relative names",
-        )
-
-
-def _extract_tar(file: BinaryIO, magic: bytes, writer: _Writer) -> None:
+def _extract_tar(file: BinaryIO, magic: bytes, writer: MemberWriter) -> None:
     opener = next((opener for start, opener in _COMPRESSED if magic.startswith(start)), None)
     with cast(BinaryIO, opener(file, "rb")) if opener else file as plain:
         _require_tar(plain.read(tarfile.BLOCKSIZE), writer.label)
@@ -178,13 +96,13 @@ def _extract_tar(file: BinaryIO, magic: bytes, writer: _Writer) -> None:
         if reader.last != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError("it stops, or has a damaged header, where another member or its end should be")
         padding = 0
-        while chunk := plain.read(_CHUNK_BYTES):  # to the end, so that the compressor's own checksum is compared
+        while chunk := plain.read(CHUNK_BYTES):  # to the end, so that the compressor's own checksum is compared
             padding += len(chunk)
             if padding > _LARGEST_SLACK_BYTES:
                 raise tarfile.ReadError(f"more than {_LARGEST_SLACK_BYTES:,} bytes follow its end")
 
 
-def _extract_member(tar: tarfile.TarFile, member: tarfile.TarInfo, writer: _Writer) -> None:
+def _extract_member(tar: tarfile.TarFile, member: tarfile.TarInfo, writer: MemberWriter) -> None:
     path = writer.place(member.name)
     try:
         tarfile.data_filter(member, str(writer.folder))
@@ -205,7 +123,7 @@ def _extract_member(tar: tarfile.TarFile, member: tarfile.TarInfo, writer: _Writ
         raise writer.unsafe(member.name, "it is neither a file nor a folder nor a link")
 
 
-def _extract_zip(file: BinaryIO, writer: _Writer) -> None:
+def _extract_zip(file: BinaryIO, writer: MemberWriter) -> None:
     with zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
             path = writer.place(member.filename)
@@ -234,7 +152,7 @@ def _require_tar(block: bytes, label: str) -> None:
         ) from error
 
 
-def _damaged(writer: _Writer, error: Exception) -> ArchiveError:
+def _damaged(writer: MemberWriter, error: Exception) -> ArchiveError:
     return ArchiveError(
         f"the archive {writer.label} is truncated or damaged after {writer.files} files: {error}",
         "it cannot be known what is missing",

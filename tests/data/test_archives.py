@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from reid.data import extract
+from reid.data import members
 from reid.data.archives import open_folder
 from reid.errors import ArchiveError, DataError, StorageError
 from tests.data.helpers import jpeg, write_images, write_tar
@@ -333,7 +333,7 @@ def test_a_zip_that_lies_about_its_sizes_is_still_counted(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("where", ["member", "after the end", "header"])
 def test_a_compression_bomb_is_refused(tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extract, "BOMB_FLOOR_BYTES", 5_000_000)
+    monkeypatch.setattr(members, "BOMB_FLOOR_BYTES", 5_000_000)
     zeros = bytes(80_000_000)
     archive = write_tar(tmp_path / "bomb.tar", {"1_c1.bmp": zeros if where == "member" else b"x"}, mode="w")
     plain = archive.read_bytes()
@@ -350,7 +350,7 @@ def test_a_compression_bomb_is_refused(tmp_path: Path, where: str, monkeypatch: 
 
 
 def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extract, "MAX_MEMBERS", 3)
+    monkeypatch.setattr(members, "MAX_MEMBERS", 3)
     with pytest.raises(ArchiveError, match="more than 3 members"):
         unpack(write_tar(tmp_path / "a.tar", {f"{i}_c1.jpg": b"x" for i in range(4)}), tmp_path / "cache")
 
