@@ -12,7 +12,7 @@ import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
@@ -23,43 +23,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from reid.data.images import Preprocess, normalise
+from reid.deploy.parity import INPUT, OUTPUT, Parity, compare
 from reid.errors import ExportError
 from reid.files import sha256_of, storage_errors, write_json
 
 log = logging.getLogger(__name__)
 
-INPUT = "input"
-OUTPUT = "fc_pred"
 _PACKAGES = ("torch", "timm", "onnx", "onnxscript", "onnxruntime")
 _CHATTER = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
-
-
-@dataclass(frozen=True)
-class Parity:
-    """How well the file agrees with the network, over batches of 1, of 3 and of all images.
-
-    Attributes:
-        images: number of pictures compared.
-        batches: the batch sizes tried.
-        max_abs_difference: largest absolute difference of any value of any embedding.
-        max_abs_embedding: largest absolute value of the network's embeddings, the scale of that difference.
-        min_cosine: smallest cosine between the two embeddings of one picture.
-        tolerance: what was allowed: `max_abs_difference <= tolerance * max(1, max_abs_embedding)`.
-        provider: onnxruntime's execution provider.
-    """
-
-    images: int
-    batches: tuple[int, ...]
-    max_abs_difference: float
-    max_abs_embedding: float
-    min_cosine: float
-    tolerance: float
-    provider: str
-
-    @property
-    def within_tolerance(self) -> bool:
-        """False for a difference that is too large or not a number."""
-        return self.max_abs_difference <= self.tolerance * max(1.0, self.max_abs_embedding)
 
 
 def export_onnx(
@@ -98,9 +69,8 @@ def export_onnx(
     facts = {"preprocess": json.dumps(preprocess.to_dict()), "versions": json.dumps(_versions()), **(metadata or {})}
     with _beside(path) as temporary:
         _export(original, temporary, preprocess, opset, facts, weights_beside)
-        parity, embedding_size = _compare(
-            original, temporary, normalise(images, preprocess.mean, preprocess.std), tolerance
-        )
+        inputs = normalise(images, preprocess.mean, preprocess.std)
+        parity, embedding_size = compare(original, temporary, inputs, tolerance=tolerance)
         if not parity.within_tolerance:
             raise ExportError(
                 f"the exported network differs from the trained one by up to {parity.max_abs_difference:.2e} "
@@ -173,27 +143,6 @@ def _export(
             "its exporter starts at opset 18, and some operators have no older form",
             f"use export.opset_version={written}",
         )
-
-
-def _compare(network: nn.Module, path: Path, inputs: NDArray[np.float32], tolerance: float) -> tuple[Parity, int]:
-    """Runs both on batches of 1, 3 and all; fewer than three pictures are repeated to make three."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    difference, scale, cosine, size = 0.0, 0.0, 1.0, 0
-    batches = tuple(dict.fromkeys((1, 3, len(inputs))))
-    for count in batches:
-        batch = np.resize(inputs, (count, *inputs.shape[1:]))
-        with torch.inference_mode():
-            expected = network(torch.from_numpy(batch)).numpy().astype(np.float64)  # [B, D]
-        got = session.run([OUTPUT], {INPUT: batch})[0].astype(np.float64)
-        size = expected.shape[1]
-        norms = np.linalg.norm(expected, axis=1) * np.linalg.norm(got, axis=1)
-        difference = float(np.maximum(difference, np.abs(expected - got).max()))  # np.maximum keeps NaN
-        scale = max(scale, float(np.abs(expected).max()))
-        cosine = float(np.minimum(cosine, ((expected * got).sum(axis=1) / np.maximum(norms, 1e-24)).min()))
-    parity = Parity(len(inputs), batches, difference, scale, cosine, tolerance, session.get_providers()[0])
-    return parity, size
 
 
 def _require_pictures(images: NDArray[np.uint8], preprocess: Preprocess) -> None:

@@ -12,7 +12,8 @@ from PIL import Image
 from torch import nn
 
 from reid.data.images import Preprocess, load_image
-from reid.deploy.onnx import Parity, export_onnx
+from reid.deploy.onnx import export_onnx
+from reid.deploy.parity import Parity
 
 PREPROCESS = Preprocess(64, 32, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 EMBEDDING_SIZE = 16
