@@ -15,17 +15,11 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-
-from reid.data.synthetic.appearance import LOOKALIKES, Appearance, lookalikes
-from reid.data.synthetic.camera import Camera, make_cameras
-from reid.data.synthetic.view import background_image, bad_box_image, person_image
+from reid.data.synthetic.shots import Shot, plan_shots
 from reid.errors import DataError, ReidError
 from reid.files import atomic_path
-from reid.labels import DISTRACTOR_PID, JUNK_PID
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +79,7 @@ def generate(
         StorageError: the disk is full or not writable; no archive is left under its final name.
     """
     _check(identities, cameras, images_per_camera, seed, workers)
-    plan = _plan(identities, cameras, images_per_camera, seed)
+    plan = plan_shots(identities, cameras, images_per_camera, seed)
     total = sum(shot.count for shot in plan)
     processes = workers or max(1, min(os.cpu_count() or 1, total // 400))
     archives = {name: out / f"{name}.tar.gz" for name in (TRAIN, TEST, QUERY)}
@@ -114,62 +108,9 @@ def generate(
 
 
 _FOLDERS = {"train": TRAIN, "query": QUERY, "gallery": TEST, "junk": TEST, "distractors": TEST}
-_CAMERAS, _PEOPLE, _STRANGERS, _IMAGES, _FRAMES = range(5)
 
 
-@dataclass(frozen=True)
-class _Shot:
-    """All images of one identity in one camera; the camera is counted from 1."""
-
-    seed: int
-    cameras: int
-    pid: int
-    camid: int
-    count: int
-
-    @property
-    def prefix(self) -> str:
-        return f"{self.pid if self.pid == JUNK_PID else f'{self.pid:04d}'}_c{self.camid}s1"
-
-    def kind_of(self, index: int) -> str:
-        if self.pid == JUNK_PID:
-            return "junk"
-        if self.pid == DISTRACTOR_PID:
-            return "distractors"
-        if self.pid % 2:
-            return "train"
-        return "query" if index == 0 else "gallery"
-
-    def draw(self) -> list[tuple[str, bytes]]:
-        """(name, JPEG) of each image, by rising frame number."""
-        first = int(_stream(self.seed, _FRAMES, self.pid + 1, self.camid).integers(1, 20_000))
-        return [(f"{self.prefix}_{first + 25 * i:06d}_00.jpg", self._image(i)) for i in range(self.count)]
-
-    def _image(self, index: int) -> bytes:
-        camera = _cameras(self.cameras, self.seed)[self.camid - 1]
-        rng = _stream(self.seed, _IMAGES, self.pid + 1, self.camid, index)
-        if self.pid > DISTRACTOR_PID:
-            return person_image(_person(self.pid, self.seed), _stranger(rng, self.seed), camera, rng)
-        if self.pid == JUNK_PID:
-            return bad_box_image(_stranger(rng, self.seed), _stranger(rng, self.seed), camera, rng)
-        if rng.random() < 0.2:
-            return background_image(camera, rng)
-        return person_image(_stranger(rng, self.seed), _stranger(rng, self.seed), camera, rng)
-
-
-def _plan(identities: int, cameras: int, images_per_camera: int, seed: int) -> list[_Shot]:
-    """Everything to draw, in the order of the names, which is the order in the archives."""
-    gallery_per_camera = identities // 2 * (images_per_camera - 1)
-    counts = {JUNK_PID: max(1, gallery_per_camera // 10), DISTRACTOR_PID: max(1, gallery_per_camera // 8)}
-    shots = [
-        _Shot(seed, cameras, pid, camid, counts.get(pid, images_per_camera))
-        for pid in (JUNK_PID, DISTRACTOR_PID, *range(1, identities + 1))
-        for camid in range(1, cameras + 1)
-    ]
-    return sorted(shots, key=lambda shot: shot.prefix)
-
-
-def _drawn(plan: list[_Shot], processes: int) -> Iterator[tuple[_Shot, list[tuple[str, bytes]]]]:
+def _drawn(plan: list[Shot], processes: int) -> Iterator[tuple[Shot, list[tuple[str, bytes]]]]:
     """Each shot with its images, in the order of the plan; few are in memory at a time."""
     if processes == 1:
         for shot in plan:
@@ -177,7 +118,7 @@ def _drawn(plan: list[_Shot], processes: int) -> Iterator[tuple[_Shot, list[tupl
         return
     # Not forked: a parent with threads (torch, a Prefect server) may hold locks that a forked child never gets.
     pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
-    waiting: deque[tuple[tuple[_Shot, ...], Future[list[list[tuple[str, bytes]]]]]] = deque()
+    waiting: deque[tuple[tuple[Shot, ...], Future[list[list[tuple[str, bytes]]]]]] = deque()
     try:
         for chunk in _chunks(plan, images=64):
             waiting.append((chunk, pool.submit(_draw_all, chunk)))
@@ -195,9 +136,9 @@ def _drawn(plan: list[_Shot], processes: int) -> Iterator[tuple[_Shot, list[tupl
         pool.shutdown(cancel_futures=True)
 
 
-def _chunks(plan: list[_Shot], images: int) -> Iterator[tuple[_Shot, ...]]:
+def _chunks(plan: list[Shot], images: int) -> Iterator[tuple[Shot, ...]]:
     """Neighbouring shots, together at least this many images, so that the way to a worker costs little."""
-    chunk: list[_Shot] = []
+    chunk: list[Shot] = []
     for shot in plan:
         chunk.append(shot)
         if sum(member.count for member in chunk) >= images:
@@ -208,38 +149,13 @@ def _chunks(plan: list[_Shot], images: int) -> Iterator[tuple[_Shot, ...]]:
 
 
 def _collected(
-    chunk: tuple[_Shot, ...], future: Future[list[list[tuple[str, bytes]]]]
-) -> Iterator[tuple[_Shot, list[tuple[str, bytes]]]]:
+    chunk: tuple[Shot, ...], future: Future[list[list[tuple[str, bytes]]]]
+) -> Iterator[tuple[Shot, list[tuple[str, bytes]]]]:
     return zip(chunk, future.result(), strict=True)
 
 
-def _draw_all(shots: tuple[_Shot, ...]) -> list[list[tuple[str, bytes]]]:
+def _draw_all(shots: tuple[Shot, ...]) -> list[list[tuple[str, bytes]]]:
     return [shot.draw() for shot in shots]
-
-
-@lru_cache(maxsize=2)
-def _cameras(count: int, seed: int) -> tuple[Camera, ...]:
-    return make_cameras(count, _stream(seed, _CAMERAS))
-
-
-@lru_cache(maxsize=64)
-def _group(seed: int, kind: int, half: int, number: int) -> tuple[Appearance, ...]:
-    return lookalikes(_stream(seed, kind, half, number))
-
-
-def _person(pid: int, seed: int) -> Appearance:
-    """Look-alikes are in the same half: all for training or all for the test."""
-    place, half = divmod(pid - 1, 2)
-    return _group(seed, _PEOPLE, half, place // LOOKALIKES)[place % LOOKALIKES]
-
-
-def _stranger(rng: np.random.Generator, seed: int) -> Appearance:
-    """Someone who is no identity of the data set."""
-    return _group(seed, _STRANGERS, 0, int(rng.integers(48)))[int(rng.integers(LOOKALIKES))]
-
-
-def _stream(seed: int, *place: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence([seed, *place]))
 
 
 @contextmanager
