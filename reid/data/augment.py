@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from reid.data.colour import ColourJitter
+from reid.data.images import pixel_scale
 
 _ERASE_ATTEMPTS = 20  # rectangles drawn for each image; the first that fits is taken, and practically always one does
 
@@ -51,9 +52,8 @@ class Augmentation:
 
 
 def to_network_input(images: Tensor, *, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """uint8 or float [B, H, W, 3] in 0..255 to normalised float32 [B, 3, H, W], channels_last."""
-    scale = torch.tensor([1 / (255 * s) for s in std], device=images.device)
-    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=images.device)
+    """uint8 or float [B, H, W, 3] in 0..255 to normalised float32 [B, 3, H, W], channels_last, by `pixel_scale`."""
+    scale, shift = (torch.tensor(values, device=images.device) for values in pixel_scale(mean, std))
     return torch.addcmul(shift, images.float(), scale).permute(0, 3, 1, 2)  # a view: channels stay innermost
 
 

@@ -7,6 +7,7 @@ OpenCV's and Pillow's "bilinear" give different pixels, so nothing in this proje
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -133,12 +134,18 @@ def decode(data: bytes, *, name: str) -> Image.Image:
         ) from error
 
 
-def normalise(images: Pixels, mean: tuple[float, float, float], std: tuple[float, float, float]) -> NDArray[np.float32]:
-    """uint8 [B, H, W, 3] to float32 [B, 3, H, W]: (pixel / 255 - mean) / std, channel by channel."""
-    scaled = images.astype(np.float32) / np.float32(255)
-    scaled -= np.asarray(mean, dtype=np.float32)  # [B, H, W, 3] - [3]
-    scaled /= np.asarray(std, dtype=np.float32)
-    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+def pixel_scale(mean: Sequence[float], std: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Scale and shift by which pixels become network input, channel by channel: pixel * scale + shift.
+
+    That is (pixel / 255 - mean) / std with one multiplication; numpy uses it here and torch in `augment`.
+    """
+    return [1 / (255 * s) for s in std], [-m / s for m, s in zip(mean, std, strict=True)]
+
+
+def normalise(images: Pixels, mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float32]:
+    """uint8 [B, H, W, 3] to float32 [B, 3, H, W], by `pixel_scale`."""
+    scale, shift = (np.asarray(values, dtype=np.float32) for values in pixel_scale(mean, std))
+    return np.ascontiguousarray((images * scale + shift).transpose(0, 3, 1, 2))  # [B, H, W, 3] * [3] + [3]
 
 
 def _three(values: Any) -> tuple[float, float, float]:

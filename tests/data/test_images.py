@@ -113,5 +113,5 @@ def test_normalise_of_255_and_0_by_hand() -> None:
     result = normalise(images, (0.5, 0.25, 0.0), (0.5, 0.25, 2.0))
     assert result.shape == (1, 3, 1, 2)
     assert result.dtype == np.float32
-    assert result[0, :, 0, 0].tolist() == [1.0, 3.0, 0.5]
-    assert result[0, :, 0, 1].tolist() == [-1.0, -1.0, 0.0]
+    assert result[0, :, 0, 0].tolist() == pytest.approx([1.0, 3.0, 0.5], abs=1e-6)
+    assert result[0, :, 0, 1].tolist() == pytest.approx([-1.0, -1.0, 0.0], abs=1e-6)
