@@ -1,0 +1,165 @@
+"""The commands around embeddings and results: `search` a gallery, `compare` two evaluations."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reid.cli.arguments import spec_input
+from reid.cli.output import print_rows
+from reid.cli.running import switches
+
+if TYPE_CHECKING:
+    from reid.actions.compare import ComparisonResult
+    from reid.actions.search import SearchResult
+    from reid.retrieval.answers import Neighbour
+    from reid.retrieval.comparison import QueryChange
+    from reid.retrieval.intervals import PairedDifference
+
+_FILE = click.Path(path_type=Path)
+_SHOWN_CHANGES = 10
+
+
+@click.command(short_help="Find the gallery images nearest to some pictures.")
+@click.argument("queries", nargs=-1, required=True, metavar="QUERY...")
+@click.option("--gallery", type=_FILE, required=True, help="embeddings.parquet of `inference`, or an .npz file.")
+@click.option("--top-k", type=click.IntRange(min=1), default=10, show_default=True, help="Images for each query.")
+@click.option("--checkpoint", type=_FILE, help="Network of the queries.  [default: the one the gallery names]")
+@click.option("--verification", type=_FILE, help="verification.json.  [default: that of the gallery's results]")
+@click.option(
+    "--prior",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.5,
+    show_default=True,
+    help="How often a pair shows one person before its distance is seen.",
+)
+@click.option("--out", type=_FILE, help="Folder for search.json and contact sheets.  [default: write nothing]")
+@click.option(
+    "--subset",
+    type=click.Choice(["gallery", "query", "all"]),
+    default="gallery",
+    show_default=True,
+    help="Rows that are searched, where the file tells them apart.",
+)
+@click.option(
+    "--index",
+    type=click.Choice(["exact", "faiss"]),
+    default="exact",
+    show_default=True,
+    help="faiss: an approximate index, kept beside the gallery; its recall is measured.",
+)
+@click.option(
+    "--memory-gb",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Working memory of the exact search.",
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the answers as JSON.")
+@switches
+def search(queries: tuple[str, ...], as_json: bool, **how: Any) -> None:
+    """Find the gallery images nearest to each QUERY, and how likely each shows the same person.
+
+    A QUERY is a picture, a folder of pictures, or row:N of the gallery file itself.
+    """
+    from reid.actions.search import search as find
+
+    result = find(queries, **how)
+    if as_json:
+        click.echo(json.dumps(result.to_dict(), indent=2))
+    else:
+        _print_answers(result)
+
+
+@click.command(short_help="Compare two evaluations query by query.")
+@click.argument("run_a")
+@click.argument("run_b")
+@spec_input
+@click.option("--out", type=_FILE, help="Folder for compare.html and comparison.json.  [default: write nothing]")
+@click.option(
+    "--resamples", type=click.IntRange(min=1), default=1000, show_default=True, help="Of the paired bootstrap."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
+@switches
+def compare(run_a: str, run_b: str, file: Path | None, overrides: tuple[str, ...], as_json: bool, **how: Any) -> None:
+    """Show by how much RUN_A is better than RUN_B, how sure that is, and on which queries.
+
+    A run is a results folder, its evaluate folder, or an MLflow run id. Both must have measured the same test set. For
+    run ids, mlflow.tracking_uri=... names the store.
+    """
+    from reid.actions.compare import compare as measure
+    from reid.spec.load import load_spec
+
+    result = measure(load_spec("", file, overrides).spec, run_a, run_b, **how)
+    if as_json:
+        click.echo(json.dumps(result.comparison.to_dict(), indent=2))
+    else:
+        _print_comparison(result)
+
+
+def _print_answers(result: SearchResult) -> None:
+    from rich.markup import escape
+
+    for answer in result.answers:
+        with_chance = any(one.probability is not None for one in answer.nearest)
+        chance = ("same person",) if with_chance else ()
+        header = ("image", "rank", "distance", *chance, "identity", "camera", "row")
+        print_rows(escape(answer.query), [_neighbour(one, with_chance=with_chance) for one in answer.nearest], header)
+    if result.recall is not None:
+        click.echo(f"The index found {100 * result.recall:.1f} % of what an exact search finds.")
+    _print_lines(result.notes, result.files)
+
+
+def _neighbour(one: Neighbour, *, with_chance: bool) -> tuple[str, ...]:
+    chance = (_percent(one.probability),) if with_chance else ()
+    path, pid, camid = ("-" if value is None else str(value) for value in (one.path, one.pid, one.camid))
+    return (path, str(one.rank), f"{one.distance:.4f}", *chance, pid, camid, str(one.row))
+
+
+def _print_comparison(result: ComparisonResult) -> None:
+    comparison = result.comparison
+    header = ("figure", comparison.name_a, comparison.name_b, "A - B", "95 % interval", "p", "A wins", "B wins")
+    rows = [_difference(name, found) for name, found in comparison.differences.items()]
+    print_rows(f"{len(comparison.changes):,} queries, in points", rows, header)
+    for title, changes in (("A gains most", comparison.gained), ("B gains most", comparison.lost)):
+        if changes:
+            columns = ("query", "AP by A", "AP by B", "first match by A", "by B", "identity", "camera")
+            print_rows(title, [_change(one) for one in changes[:_SHOWN_CHANGES]], columns)
+    _print_lines(comparison.notes, result.files)
+
+
+def _difference(name: str, found: PairedDifference) -> tuple[str, ...]:
+    sure = not math.isnan(found.low)
+    return (
+        name,
+        _percent(found.mean_a),
+        _percent(found.mean_b),
+        f"{100 * found.difference:+.1f}",
+        f"{100 * found.low:+.1f} to {100 * found.high:+.1f}" if sure else "-",
+        f"{found.p_value:.3f}" if sure else "-",
+        f"{found.a_wins:,}",
+        f"{found.b_wins:,}",
+    )
+
+
+def _change(one: QueryChange) -> tuple[str, ...]:
+    figures = (_percent(one.precision_a), _percent(one.precision_b), str(one.rank_a), str(one.rank_b))
+    return (one.path or "-", *figures, str(one.pid), str(one.camid))
+
+
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.1f} %"
+
+
+def _print_lines(notes: Sequence[str], files: Mapping[str, Path]) -> None:
+    for line in notes:
+        click.echo(line)
+    if files:
+        print_rows("files", [(name, str(path)) for name, path in files.items()])

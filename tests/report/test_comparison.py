@@ -1,0 +1,87 @@
+"""The page of a comparison: what it shows, what it escapes, and that it stands alone."""
+
+from __future__ import annotations
+
+import html
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from reid.report.comparison import write_comparison
+from reid.retrieval.comparison import Comparison, ScoredQuery, compare_queries
+
+sync_api = pytest.importorskip("playwright.sync_api")
+
+
+def compared(paths: list[str]) -> Comparison:
+    """Queries of as many people; A is better on all but the last."""
+    a = [ScoredQuery(path, pid, 1, 1, 0.9) for pid, path in enumerate(paths, start=1)]
+    b = [ScoredQuery(path, pid, 1, 7, 0.4) for pid, path in enumerate(paths, start=1)]
+    b[-1] = ScoredQuery(paths[-1], len(paths), 1, 1, 1.0)
+    return compare_queries(a, b, name_a="A (new)", name_b="B (old)")
+
+
+def page_of(comparison: Comparison, folder: Path) -> str:
+    return write_comparison(folder / "compare.html", comparison).read_text(encoding="utf-8")
+
+
+def test_pictures_are_inside_and_a_missing_one_is_said(tmp_path: Path) -> None:
+    Image.new("RGB", (32, 64), "red").save(tmp_path / "red.png")
+
+    page = page_of(compared([str(tmp_path / "red.png"), "absent.jpg", "x.jpg"]), tmp_path)
+
+    assert page.count('<img src="data:image/webp;base64,') == 1
+    assert 'alt="query red.png"' in page
+    assert page.count("no picture</div>") == 2
+
+
+def test_figures_stand_on_the_page_with_interval_and_p(tmp_path: Path) -> None:
+    page = page_of(compared(["1.jpg", "2.jpg", "3.jpg", "4.jpg"]), tmp_path)
+
+    row = re.search(r'<th scope="row">mAP</th>.*?</tr>', page, re.DOTALL)
+    assert row is not None
+    cells = re.findall(r"<td>(.*?)</td>", row[0])
+    # AP: (0.9 * 4) / 4 against (0.4 * 3 + 1.0) / 4; all of a resample's four may be one person, so 50 and -10 bound it.
+    assert cells[:3] == ["90.0\N{NO-BREAK SPACE}%", "55.0\N{NO-BREAK SPACE}%", "<strong>+35.0</strong>"]
+    assert cells[3].endswith(" to +50.0")
+    assert cells[5:] == ["3", "1"]
+
+
+def test_only_the_queries_that_changed_most_are_shown_and_the_page_says_so(tmp_path: Path) -> None:
+    page = page_of(compared([f"{number}.jpg" for number in range(100)]), tmp_path)
+
+    assert "99\N{NO-BREAK SPACE}queries, of which the 24 that changed most are shown." in page
+    assert page.count("points of AP") == 24 + 1
+
+
+def test_names_of_users_are_text_and_nothing_is_loaded(tmp_path: Path) -> None:
+    page = page_of(compared(["<script>alert(1)<.jpg", '"><img src=x>.jpg', "c.jpg"]), tmp_path)
+
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)&lt;.jpg" in page
+    assert "<img src=x>" not in page
+    assert "default-src 'none'" in html.unescape(page)
+    assert not re.search(r"(src|href)=\"(?!data:|#)", page)
+
+
+@pytest.mark.slow
+def test_the_page_fits_a_phone_and_leaves_no_error(tmp_path: Path) -> None:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("needs chromium: sh infra/test-system.sh installs Debian's")
+    errors: list[str] = []
+    page_of(compared([f"{'long' * 20}{number}.jpg" for number in range(30)]), tmp_path)
+
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 360, "height": 740})
+        page.on("console", lambda message: errors.append(message.text))
+        page.goto((tmp_path / "compare.html").as_uri())
+        width = page.evaluate("document.documentElement.scrollWidth")
+        visible = page.get_by_role("heading", name="Where A gains most").is_visible()
+        browser.close()
+
+    assert (width <= 360, visible, errors) == (True, True, [])
