@@ -13,10 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from reid.errors import DataError
 from reid.retrieval.embeddings import BoolArray, FloatArray, IntArray
 
 Block = Any
 """float32 [b, G]: a numpy array in the memory of the host, or a torch tensor on another device."""
+
+_LARGEST_BLOCK = 64 * 2**20  # bytes of distances: more gains nothing once the products run at full speed
 
 Lists = tuple[IntArray, IntArray]
 """A list for each of b queries: offsets int64 [b + 1] and their concatenation."""
@@ -69,3 +72,26 @@ def rank_block(
     passes = importlib.import_module(f"reid.retrieval.{'compiled' if isinstance(block, np.ndarray) else 'tensors'}")
     ranks: BlockRanks = passes.rank_rows(block, labels, top_k=top_k, histogram=histogram, bins_per_unit=bins_per_unit)
     return ranks
+
+
+def block_rows(queries: int, gallery: int, memory_bytes: int, *, bytes_per_pair: int) -> int:
+    """How many queries are ranked at once.
+
+    Args:
+        queries: Q.
+        gallery: G.
+        memory_bytes: what may be used.
+        bytes_per_pair: what the work on a block needs for each pair of images.
+
+    Raises:
+        DataError: not even one fits.
+    """
+    fitting = memory_bytes // (bytes_per_pair * gallery)
+    if fitting < 1:
+        needed = bytes_per_pair * gallery / 1e9
+        raise DataError(
+            f"a working memory of {memory_bytes / 1e9:.3g} GB for a gallery of {gallery:,} images",
+            f"one query's distances to all of them need {needed:.2g} GB",
+            f"set evaluate.memory_gb={max(0.1, round(needed * 8, 1)):g} or more",
+        )
+    return min(queries, fitting, max(16, _LARGEST_BLOCK // (4 * gallery)))

@@ -19,6 +19,7 @@ class DistanceRows(Protocol):
     num_queries: int
     num_gallery: int
     largest: float  # no distance is larger
+    bytes_per_pair: int  # memory that a block needs for each pair of images
 
     def rows(self, start: int, stop: int) -> Block:
         """float32 [stop - start, G], freshly allocated: the caller may write into it."""
@@ -52,6 +53,7 @@ class EuclideanDistance:
         longest = [float(np.einsum("nd,nd->n", side, side).max()) ** 0.5 for side in sides]
         self.largest = 4.0 if l2_normalise else sum(longest) ** 2
         self._products = products_of(*sides, device=str(device))
+        self.bytes_per_pair = self._products.bytes_per_pair
 
     def rows(self, start: int, stop: int) -> Block:
         """float32 [stop - start, G] of |q|^2 + |g|^2 - 2 q.g, clamped at zero against rounding."""

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from reid.retrieval.blocks import block_rows
 from reid.retrieval.compiled import insert
 from reid.retrieval.embeddings import FloatArray
-from reid.retrieval.ranking import block_rows
+from reid.retrieval.products import HostProducts
 from reid.retrieval.threads import in_threads
 
 IndexArray = npt.NDArray[np.int32]
@@ -33,12 +34,14 @@ def nearest_among(vectors: FloatArray, count: int, *, device: str, memory_bytes:
     Raises:
         DataError: not even one point's distances fit the memory.
     """
-    rows = block_rows(len(vectors), len(vectors), memory_bytes)
+    total = len(vectors)
     if device == "cpu":
+        rows = block_rows(total, total, memory_bytes, bytes_per_pair=HostProducts.bytes_per_pair)
         indices, largest = _on_host(vectors, count, rows)
     else:
         from reid.retrieval.tensors import TensorProducts
 
+        rows = block_rows(total, total, memory_bytes, bytes_per_pair=TensorProducts.bytes_per_pair)
         indices, largest = TensorProducts(vectors, vectors, device).nearest(count, rows)
     return indices, np.maximum(largest, np.finfo(np.float32).tiny)
 

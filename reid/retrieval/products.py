@@ -14,6 +14,9 @@ from reid.retrieval.embeddings import FloatArray
 class Products(Protocol):
     """Distances of two sets of vectors, by the means of one device."""
 
+    bytes_per_pair: int
+    """Memory that distances and the ranking of a block need for each pair of images."""
+
     def rows(self, start: int, stop: int) -> Block:
         """float32 [stop - start, G] of |q|^2 + |g|^2 - 2 q.g, clamped at zero against rounding; freshly allocated."""
         ...
@@ -30,6 +33,8 @@ def products_of(query: FloatArray, gallery: FloatArray, *, device: str) -> Produ
 
 class HostProducts:
     """Squared Euclidean distances of float32 [Q, D] and [G, D] on the CPU: one matrix product and one pass a block."""
+
+    bytes_per_pair = 5  # the distance, and what the passes keep beside it
 
     def __init__(self, query: FloatArray, gallery: FloatArray) -> None:
         self._minus_two_query: FloatArray = np.multiply(query, -2.0, dtype=np.float32)

@@ -10,17 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reid.errors import DataError
 from reid.labels import DISTRACTOR_PID
-from reid.retrieval.blocks import BlockLabels, BlockRanks, rank_block
+from reid.retrieval.blocks import BlockLabels, BlockRanks, block_rows, rank_block
 from reid.retrieval.distance import DistanceRows
 from reid.retrieval.embeddings import BoolArray, Embeddings, FloatArray, IntArray
 from reid.retrieval.pairs import Exclude, label_pairs
 
 HISTOGRAM_BINS = 16384
-
-_BYTES_PER_PAIR = 40  # one block on a GPU: distances, search positions (int64) and their flat copies
-_LARGEST_BLOCK = 64 * 2**20  # bytes of distances: more gains nothing once the products run at full speed
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,7 @@ def rank(
         DataError: a single query's distances need more than that memory, or images cannot be told apart by name.
     """
     total, gallery_size = distances.num_queries, distances.num_gallery
-    rows = block_rows(total, gallery_size, memory_bytes)
+    rows = block_rows(total, gallery_size, memory_bytes, bytes_per_pair=distances.bytes_per_pair)
     pairs = label_pairs(query, gallery, exclude)
     cameras, camera_of_row = np.unique(gallery.camids, return_inverse=True)
     counted = query.pids != DISTRACTOR_PID
@@ -140,20 +136,3 @@ def rank(
         distance=distances.name,
         exclude=exclude,
     )
-
-
-def block_rows(queries: int, gallery: int, memory_bytes: int) -> int:
-    """How many queries are ranked at once.
-
-    Raises:
-        DataError: not even one fits.
-    """
-    fitting = memory_bytes // (_BYTES_PER_PAIR * gallery)
-    if fitting < 1:
-        needed = _BYTES_PER_PAIR * gallery / 1e9
-        raise DataError(
-            f"a working memory of {memory_bytes / 1e9:.3g} GB for a gallery of {gallery:,} images",
-            f"one query's distances to all of them need {needed:.2g} GB",
-            f"set evaluate.memory_gb={max(0.1, round(needed * 8, 1)):g} or more",
-        )
-    return min(queries, fitting, max(16, _LARGEST_BLOCK // (4 * gallery)))

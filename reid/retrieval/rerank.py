@@ -71,6 +71,7 @@ class KReciprocalDistance:
         self._gallery_weights = by_column(self._weights, first_row=self.num_queries)
         self._scale = (lambda_value / largest[: self.num_queries]).astype(np.float32)
         self._original = products_of(vectors[: self.num_queries], vectors[self.num_queries :], device=str(device))
+        self.bytes_per_pair = self._original.bytes_per_pair
         log.info(
             "k-reciprocal neighbours of %d points: %.1f weights each, %.1f s",
             len(vectors),

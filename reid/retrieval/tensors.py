@@ -14,6 +14,8 @@ from reid.retrieval.embeddings import FloatArray, IntArray
 class TensorProducts:
     """Squared Euclidean distances of float32 [Q, D] and [G, D] on a device; see `products.HostProducts`."""
 
+    bytes_per_pair = 40  # distances, search positions (int64) and their flat copies
+
     def __init__(self, query: FloatArray, gallery: FloatArray, device: str) -> None:
         self.device = torch.device(device)
         self._query, self._gallery = (torch.from_numpy(side).to(self.device) for side in (query, gallery))

@@ -40,7 +40,7 @@ def test_sparse_distances_equal_the_dense_definition(k1, k2, lambda_value):
 def test_block_size_changes_no_distance():
     query, gallery, _ = _crowd(1, queries=12, gallery=60)
     whole = KReciprocalDistance(_embeddings(query), _embeddings(gallery)).rows(0, 12)
-    blocks = KReciprocalDistance(_embeddings(query), _embeddings(gallery), memory_bytes=40 * 72 * 5)
+    blocks = KReciprocalDistance(_embeddings(query), _embeddings(gallery), memory_bytes=5 * 72 * 5)
     rows = np.concatenate([blocks.rows(start, min(start + 5, 12)) for start in (0, 5, 10)])
     np.testing.assert_allclose(rows, whole, atol=1e-6)
 
@@ -48,7 +48,7 @@ def test_block_size_changes_no_distance():
 def test_a_memory_too_small_for_one_point_is_refused():
     query, gallery, _ = _crowd(1, queries=12, gallery=60)
     with pytest.raises(DataError, match=r"evaluate\.memory_gb"):
-        KReciprocalDistance(_embeddings(query), _embeddings(gallery), memory_bytes=1000)
+        KReciprocalDistance(_embeddings(query), _embeddings(gallery), memory_bytes=5 * 72 - 1)
 
 
 def test_tensors_on_another_device_give_the_same_distances():
