@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from reid.actions.base import action_run
+from reid.actions.card import write_model_card
 from reid.actions.dataset import KEYS
 from reid.actions.handover import hand_over
 from reid.actions.result import ActionResult
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def export(spec: ReIdentificationSpec) -> ActionResult:
-    """Exports on the CPU; writes `model.onnx` and `model.json` with preprocessing, versions and parity figures.
+    """Exports on the CPU; writes `model.onnx`, `model.json` with preprocessing, versions and parity, `model_card.md`.
 
     The check uses `export.verify_images` of the query images, else of the gallery, else of the training images.
 
@@ -41,7 +42,8 @@ def export(spec: ReIdentificationSpec) -> ActionResult:
         spec, checkpoint = hand_over(spec, "export")
         preprocess = Preprocess.from_dict(checkpoint.preprocess)
         path = Path(spec.export.onnx_file)
-        images = _pictures(spec, preprocess)
+        sha256 = sha256_of(checkpoint.path)
+        images, shown = _pictures(spec, preprocess)
         run.begin(spec)
         parity = export_onnx(
             checkpoint.build_network(),
@@ -52,7 +54,7 @@ def export(spec: ReIdentificationSpec) -> ActionResult:
             metadata={
                 "backbone": checkpoint.network.backbone,
                 "checkpoint": checkpoint.path.name,
-                "checkpoint_sha256": sha256_of(checkpoint.path),
+                "checkpoint_sha256": sha256,
                 "train_fingerprint": str(checkpoint.provenance["train_fingerprint"]),
             },
         )
@@ -65,22 +67,25 @@ def export(spec: ReIdentificationSpec) -> ActionResult:
         run.status.write("RUNNING", "Exported and checked.", kpi=figures)
         run.tracker.log_metrics({name: float(value) for name, value in figures.items()})
         description = path.with_suffix(".json")
-        for file in (path, description):
+        card = write_model_card(spec, run.folder, checkpoint, sha256=sha256, checked_on=shown)
+        files = {"onnx": path, "description": description, "model_card": card}
+        for file in files.values():
             run.tracker.log_artifact(file)
-        return ActionResult("export", run.folder, figures, {"onnx": path, "description": description}, run.tracker.id)
+        return ActionResult("export", run.folder, figures, files, run.tracker.id)
 
 
-def _pictures(spec: ReIdentificationSpec, preprocess: Preprocess) -> Pixels:
-    """Real images at the network's size; noise, and a word about it, when the spec names no images at all."""
+def _pictures(spec: ReIdentificationSpec, preprocess: Preprocess) -> tuple[Pixels, str]:
+    """Real images at the network's size and which they are; noise, and a word about it, when the spec names none."""
     count = spec.export.verify_images
     for name in ("query", "gallery", "train"):
         place = str(getattr(spec.dataset, KEYS[name].partition(".")[2]))
         if place and count:
-            return _first_pictures(_images_of(spec, name, place), preprocess, count, spec.dataset.on_bad_image)
+            subset = _images_of(spec, name, place)
+            return _first_pictures(subset, preprocess, count, spec.dataset.on_bad_image), f"{name} images"
     reason = "dataset.* names no images" if count else "export.verify_images is 0"
     log.warning("%s: the exported network is checked on noise instead of pictures", reason)
     noise = np.random.default_rng(0).integers(0, 256, (8, preprocess.height, preprocess.width, 3))
-    return noise.astype(np.uint8)
+    return noise.astype(np.uint8), "noise instead of pictures"
 
 
 def _images_of(spec: ReIdentificationSpec, name: str, place: str) -> Subset:
