@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,7 @@ def find_calibration(gallery: GalleryFile, given: Path | None) -> tuple[Verifica
     if not path.is_file():
         if given:
             raise DataError(f"there is no file {given}", "", "give the verification.json of an evaluation")
-        return None, (
-            f"No probabilities: there is no {path}. Run `reid evaluate results_dir={results}`, or name the "
-            "verification.json of an evaluation with --verification."
-        )
+        return None, f"No probabilities: there is no {path}. {_way_out(gallery, results)}"
     figures = Verification.from_dict(_json(path))
     refusal = _mismatch(figures, path, gallery)
     if refusal and given:
@@ -45,6 +43,14 @@ def find_calibration(gallery: GalleryFile, given: Path | None) -> tuple[Verifica
     if refusal:
         return None, f"No probabilities: {path} does not hold for this search: {refusal}."
     return figures, f"Probabilities are from {path}: {figures.num_same:,} pairs of one person."
+
+
+def _way_out(gallery: GalleryFile, results: Path) -> str:
+    """How to come by figures; only the gallery of our `inference` lies in a results folder."""
+    if "checkpoint" in gallery.metadata:
+        command = shlex.join(["reid", "evaluate", f"evaluate.embeddings={gallery.path}", f"results_dir={results}"])
+        return f"`{command}` writes it, or name that of another evaluation with --verification."
+    return "Name the verification.json of an evaluation of the same network with --verification."
 
 
 def _mismatch(figures: Verification, path: Path, gallery: GalleryFile) -> str:

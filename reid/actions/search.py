@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +16,7 @@ from reid.actions.queries import Query, embed_queries, read_queries
 from reid.errors import DataError
 from reid.files import write_json
 from reid.report.contact_sheet import write_contact_sheets
-from reid.retrieval.answers import Answer, Neighbour
+from reid.retrieval.answers import Answer, Neighbour, prior_words
 from reid.retrieval.embeddings import FloatArray, IntArray
 from reid.retrieval.gallery import open_gallery, read_ahead
 from reid.retrieval.gallery_file import GalleryFile, Subset
@@ -39,6 +39,8 @@ class SearchResult:
     Attributes:
         answers: one for each query.
         searched: gallery images compared with each.
+        prior: how often a pair shows one person before its distance is seen, which the probabilities assume; None
+            where there are none.
         recall: part of the exact nearest that the index found; None for an exact search.
         notes: what the reader should know of these answers.
         files: what was written.
@@ -46,6 +48,7 @@ class SearchResult:
 
     answers: tuple[Answer, ...]
     searched: int
+    prior: float | None = None
     recall: float | None = None
     notes: tuple[str, ...] = ()
     files: dict[str, Path] = field(default_factory=dict)
@@ -55,6 +58,7 @@ class SearchResult:
         return {
             "distance": SEARCH_DISTANCE,
             "searched": self.searched,
+            "prior": self.prior,
             "recall": self.recall,
             "notes": list(self.notes),
             "answers": [answer.to_dict() for answer in self.answers],
@@ -84,7 +88,7 @@ def search(
         subset: which rows of a gallery file that tells query from gallery.
         checkpoint: that embedded the gallery; None for the one that the file names.
         verification: `verification.json` of an evaluation; None for the one in the results that the gallery is part of.
-        prior: how often a pair shows one person before its distance is seen.
+        prior: how often a pair shows one person before its distance is seen; probabilities assume it.
         out: folder for `search.json` and contact sheets.
         index: exact, or an approximate index kept beside the gallery, whose recall is then measured.
         memory_gb: working memory of the exact search, gigabytes.
@@ -115,7 +119,9 @@ def search(
         distances, positions = _exact(vectors, opened, k, memory_gb)
     answers = _answers(asked, opened, distances, opened.rows[positions], own, top_k, calibration, prior)
     log.info("%d queries, %d gallery images: %.1f s", len(asked), len(opened.rows), time.perf_counter() - began)
-    result = SearchResult(answers, len(opened.rows), found_recall, (note,))
+    result = SearchResult(answers, len(opened.rows), recall=found_recall, notes=(note,))
+    if calibration is not None:
+        result = replace(result, prior=prior, notes=(note, prior_words(prior)))
     return result if out is None else _written(result, out)
 
 
@@ -181,8 +187,9 @@ def _require_directions(queries: Sequence[Query], vectors: FloatArray) -> None:
 
 def _written(result: SearchResult, out: Path) -> SearchResult:
     title = f"Nearest of {result.searched:,} gallery images"
-    sheets = write_contact_sheets(result.answers, out, title=title)
+    assumed = "" if result.prior is None else prior_words(result.prior)
+    sheets = write_contact_sheets(result.answers, out, title=title, note=assumed)
     table = out / "search.json"
     write_json(table, result.to_dict())
     files = {"search": table, **{sheet.stem: sheet for sheet in sheets}}
-    return SearchResult(result.answers, result.searched, result.recall, result.notes, files)
+    return replace(result, files=files)

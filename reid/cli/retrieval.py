@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ _SHOWN_CHANGES = 10
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.5,
     show_default=True,
-    help="How often a pair shows one person before its distance is seen.",
+    help="How likely an image is to show the person before its distance is seen; probabilities assume it.",
 )
 @click.option("--out", type=_FILE, help="Folder for search.json and contact sheets.  [default: write nothing]")
 @click.option(
@@ -107,20 +108,32 @@ def compare(run_a: str, run_b: str, file: Path | None, overrides: tuple[str, ...
 def _print_answers(result: SearchResult) -> None:
     from rich.markup import escape
 
+    chance = () if result.prior is None else (f"same person, prior {result.prior:g}",)
+    header = ("image", "rank", "distance", *chance, "identity", "camera", "row")
+    folder = _common_folder([one.path for answer in result.answers for one in answer.nearest if one.path])
     for answer in result.answers:
-        with_chance = any(one.probability is not None for one in answer.nearest)
-        chance = ("same person",) if with_chance else ()
-        header = ("image", "rank", "distance", *chance, "identity", "camera", "row")
-        print_rows(escape(answer.query), [_neighbour(one, with_chance=with_chance) for one in answer.nearest], header)
+        rows = [_neighbour(one, folder, with_chance=bool(chance)) for one in answer.nearest]
+        print_rows(escape(answer.query), rows, header)
+    if folder:
+        click.echo(f"Images are in {folder}.")
     if result.recall is not None:
         click.echo(f"The index found {100 * result.recall:.1f} % of what an exact search finds.")
     _print_lines(result.notes, result.files)
 
 
-def _neighbour(one: Neighbour, *, with_chance: bool) -> tuple[str, ...]:
+def _common_folder(paths: Sequence[str]) -> str:
+    """The folder that all paths lie in, with its last separator; empty where that says nothing."""
+    try:
+        folder = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120 - of strings as given
+    except ValueError:  # no path, or absolute and relative ones
+        return ""
+    return f"{folder}{os.sep}" if folder.strip(os.sep) else ""
+
+
+def _neighbour(one: Neighbour, folder: str, *, with_chance: bool) -> tuple[str, ...]:
     chance = (_percent(one.probability),) if with_chance else ()
     path, pid, camid = ("-" if value is None else str(value) for value in (one.path, one.pid, one.camid))
-    return (path, str(one.rank), f"{one.distance:.4f}", *chance, pid, camid, str(one.row))
+    return (path.removeprefix(folder), str(one.rank), f"{one.distance:.4f}", *chance, pid, camid, str(one.row))
 
 
 def _print_comparison(result: ComparisonResult) -> None:

@@ -29,7 +29,7 @@ _FRAME = 4
 
 
 def write_contact_sheets(
-    answers: Sequence[Answer], folder: Path, *, title: str, images: ImageSource = open_file
+    answers: Sequence[Answer], folder: Path, *, title: str, note: str = "", images: ImageSource = open_file
 ) -> list[Path]:
     """Writes `contact_sheet.png`, or `contact_sheet_01.png` and so on where one is not enough.
 
@@ -37,6 +37,7 @@ def write_contact_sheets(
         answers: at least one.
         folder: made when missing.
         title: the first line of each sheet.
+        note: the line below it, such as what the probabilities assume.
         images: opens a picture; a grey plate stands for one that it does not find.
     """
     pages = list(_pages(answers))
@@ -45,17 +46,20 @@ def write_contact_sheets(
         name = "contact_sheet.png" if len(pages) == 1 else f"contact_sheet_{number:0{len(str(len(pages)))}d}.png"
         heading = title if len(pages) == 1 else f"{title}, sheet {number} of {len(pages)}"
         with atomic_path(folder / name) as temporary:
-            draw_contact_sheet(page, title=heading, images=images).save(temporary, format="PNG")
+            draw_contact_sheet(page, title=heading, note=note, images=images).save(temporary, format="PNG")
         paths.append(folder / name)
     return paths
 
 
-def draw_contact_sheet(answers: Sequence[Answer], *, title: str, images: ImageSource = open_file) -> Image.Image:
+def draw_contact_sheet(
+    answers: Sequence[Answer], *, title: str, note: str = "", images: ImageSource = open_file
+) -> Image.Image:
     """One sheet, RGB, as high as it needs to be."""
     wanted = {path for answer in answers for path in (answer.path, *(one.path for one in answer.nearest)) if path}
     pictures = {path: picture for path in sorted(wanted) if (picture := _shrunk(images(path))) is not None}
     sheet = _Sheet(sum(map(_lines, answers)), max(len(answer.nearest) for answer in answers), _aspect(pictures))
-    sheet.words((_MARGIN, _MARGIN), title, size=20)
+    sheet.words((_MARGIN, _MARGIN - 8), title, size=20)
+    sheet.words((_MARGIN, _MARGIN + 18), note, colour=GREY)
     line = 0
     for answer in answers:
         query = pictures.get(answer.path or "")

@@ -17,7 +17,7 @@ class Neighbour:
         pid: identity.
         camid: camera.
         distance: squared Euclidean on L2-normalised vectors, in [0, 4].
-        probability: that it shows the query's person; None without verification figures.
+        probability: that it shows the query's person, under the search's prior; None without verification figures.
     """
 
     rank: int
@@ -46,3 +46,13 @@ class Answer:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         return asdict(self) | {"nearest": [asdict(neighbour) for neighbour in self.nearest]}
+
+
+def prior_words(prior: float) -> str:
+    """What probabilities take for granted, as tables, JSON and contact sheets say it.
+
+    Args:
+        prior: how often a pair shows one person before its distance is seen, in (0, 1).
+    """
+    odds = "as likely as not" if prior == 0.5 else f"{100 * prior:.3g} % likely"
+    return f"Probabilities assume that each image was {odds} to show the person beforehand (prior {prior:g})."

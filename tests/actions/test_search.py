@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -88,11 +89,59 @@ def test_probabilities_are_those_of_the_evaluation_beside_the_gallery_and_never_
     assert all((a or 0) > (b or 1) for a, b in zip(chances, lower, strict=True))
 
 
-def test_without_an_evaluation_a_line_says_what_to_run(plain: Path) -> None:
+def test_without_an_evaluation_a_line_says_what_to_run_and_it_makes_probabilities(
+    gallery: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "inference" / gallery.name
+    copy.parent.mkdir()
+    shutil.copy(gallery, copy)
+
+    result = search(["row:0"], gallery=copy, top_k=1)
+    (note,) = result.notes
+    assert note.startswith("No probabilities: there is no ")
+    assert result.prior is None
+    assert result.answers[0].nearest[0].probability is None
+
+    command = shlex.split(note.split("`")[1])
+    assert command[:2] == ["reid", "evaluate"]
+    assert main([*command[1:], "evaluate.report=false", "mlflow.enable=false"]) == 0
+    assert search(["row:0"], gallery=copy, top_k=1).answers[0].nearest[0].probability is not None
+
+
+def test_a_gallery_of_another_program_is_told_to_name_figures(plain: Path) -> None:
     (note,) = search(["row:0"], gallery=plain, top_k=1).notes
 
-    assert note.startswith("No probabilities: there is no ")
-    assert "Run `reid evaluate results_dir=" in note
+    assert note.endswith("Name the verification.json of an evaluation of the same network with --verification.")
+
+
+@pytest.mark.parametrize(
+    ("prior", "column", "words"),
+    [
+        ("0.5", "same person, prior 0.5", "as likely as not to show the person beforehand (prior 0.5)."),
+        ("0.01", "same person, prior 0.01", "1 % likely to show the person beforehand (prior 0.01)."),
+    ],
+)
+def test_probabilities_say_what_they_assume_in_table_and_json(
+    prior: str, column: str, words: str, gallery: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["search", "row:0", "--gallery", str(gallery), "--top-k", "2", "--prior", prior]
+
+    assert main(asked) == 0
+    table = capsys.readouterr().out
+    assert column in table
+    assert words in table
+    assert main([*asked, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["prior"] == float(prior)
+    assert found["notes"][1].endswith(words)
+
+
+def test_the_table_names_the_folder_of_the_images_once(
+    gallery: Path, places: Places, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["search", "row:0", "--gallery", str(gallery), "--top-k", "20"]) == 0
+
+    assert capsys.readouterr().out.count(f"{places.gallery}/") == 1
 
 
 @pytest.mark.parametrize(
