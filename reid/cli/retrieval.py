@@ -141,10 +141,13 @@ def _print_comparison(result: ComparisonResult) -> None:
     header = ("figure", comparison.name_a, comparison.name_b, "A - B", "95 % interval", "p", "A wins", "B wins")
     rows = [_difference(name, found) for name, found in comparison.differences.items()]
     print_rows(f"{len(comparison.changes):,} queries, in points", rows, header)
+    folder = _common_folder([one.path for one in comparison.changes if one.path])
     for title, changes in (("A gains most", comparison.gained), ("B gains most", comparison.lost)):
         if changes:
             columns = ("query", "AP by A", "AP by B", "first match by A", "by B", "identity", "camera")
-            print_rows(title, [_change(one) for one in changes[:_SHOWN_CHANGES]], columns)
+            print_rows(title, [_change(one, folder) for one in changes[:_SHOWN_CHANGES]], columns)
+    if folder:
+        click.echo(f"Queries are in {folder}.")
     _print_lines(comparison.notes, result.files)
 
 
@@ -162,9 +165,9 @@ def _difference(name: str, found: PairedDifference) -> tuple[str, ...]:
     )
 
 
-def _change(one: QueryChange) -> tuple[str, ...]:
+def _change(one: QueryChange, folder: str) -> tuple[str, ...]:
     figures = (_percent(one.precision_a), _percent(one.precision_b), str(one.rank_a), str(one.rank_b))
-    return (one.path or "-", *figures, str(one.pid), str(one.camid))
+    return (one.path.removeprefix(folder) or "-", *figures, str(one.pid), str(one.camid))
 
 
 def _percent(fraction: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -46,6 +47,7 @@ def write_comparison(path: Path, comparison: Comparison, *, images: ImageSource 
         {
             "title": f"{comparison.name_a} against {comparison.name_b}",
             "comparison": comparison,
+            "verdict": _verdict(comparison),
             "differences": [(_FIGURES[name], found) for name, found in comparison.differences.items()],
             "chart": _precision_chart(comparison),
             "dots": min(len(comparison.changes), _MOST_DOTS),
@@ -55,6 +57,20 @@ def write_comparison(path: Path, comparison: Comparison, *, images: ImageSource 
     )
     write_text(path, page)
     return path
+
+
+def _verdict(comparison: Comparison) -> str:
+    """Who is ahead in mAP, and whether other people in the queries might turn it round."""
+    found = comparison.differences["mAP"]
+    if found.difference == 0:
+        return "Both have the same mAP."
+    ahead = comparison.name_a if found.difference > 0 else comparison.name_b
+    words = f"{ahead} is ahead by {100 * abs(found.difference):.1f} points of mAP"
+    if math.isnan(found.low):
+        return f"{words}, on a single person."
+    if found.low <= 0 <= found.high:
+        return f"{words}, but other people might turn it round: the 95\N{NO-BREAK SPACE}% interval holds zero."
+    return f"{words}, and the 95\N{NO-BREAK SPACE}% interval leaves out zero."
 
 
 def _precision_chart(comparison: Comparison) -> Markup:

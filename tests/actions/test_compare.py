@@ -148,7 +148,7 @@ def test_the_command_prints_both_runs_and_writes_page_and_json(
     printed = capsys.readouterr().out
     assert "75.0 %" in printed
     assert "+16.7" in printed
-    assert printed.index("A gains most") < printed.index("a/1.jpg") < printed.index("B gains most")
+    assert printed.index("A gains most") < printed.index("1.jpg") < printed.index("B gains most")
 
     assert main(["compare", *runs, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "out" / "comparison.json").read_text())

@@ -67,21 +67,53 @@ def test_names_of_users_are_text_and_nothing_is_loaded(tmp_path: Path) -> None:
     assert not re.search(r"(src|href)=\"(?!data:|#)", page)
 
 
+def test_the_page_begins_with_who_is_ahead_and_how_sure_that_is(tmp_path: Path) -> None:
+    """Average precision of three people by A, and by B 0.5 for each."""
+
+    def verdict(*precision: float) -> str:
+        a, b = (
+            [ScoredQuery(f"{pid}.jpg", pid, 1, 1, value) for pid, value in enumerate(side)]
+            for side in (precision, [0.5] * len(precision))
+        )
+        page = page_of(compare_queries(a, b, name_a="A (new)", name_b="B (old)"), tmp_path)
+        page = page.replace("\N{NO-BREAK SPACE}", " ")
+        return html.unescape(re.findall(r'<p class="lead">(.*?)</p>', page)[0])
+
+    sure = ", and the 95 % interval leaves out zero."
+    assert verdict(0.6, 0.6, 0.9) == f"A (new) is ahead by 20.0 points of mAP{sure}"
+    assert verdict(0.4, 0.3, 0.2) == f"B (old) is ahead by 20.0 points of mAP{sure}"
+    assert verdict(0.9, 0.9, 0.1).endswith(", but other people might turn it round: the 95 % interval holds zero.")
+    assert verdict(0.75) == "A (new) is ahead by 25.0 points of mAP, on a single person."
+    assert verdict(0.5, 0.5) == "Both have the same mAP."
+
+
 @pytest.mark.slow
-def test_the_page_fits_a_phone_and_leaves_no_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (360, "dark"), (1280, "light"), (1280, "dark")])
+def test_the_page_fits_phone_and_desk_in_both_schemes_and_leaves_no_error(
+    tmp_path: Path, width: int, scheme: str
+) -> None:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("needs chromium: sh infra/test-system.sh installs Debian's")
-    errors: list[str] = []
-    page_of(compared([f"{'long' * 20}{number}.jpg" for number in range(30)]), tmp_path)
+    complaints: list[str] = []
+    Image.new("RGB", (32, 64), "red").save(tmp_path / "red.png")
+    paths = [str(tmp_path / "red.png"), *(f"{'long' * 20}{number}.jpg" for number in range(30))]
+    address = (tmp_path / "compare.html").as_uri()
+    page_of(compared(paths), tmp_path)
 
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 360, "height": 740})
-        page.on("console", lambda message: errors.append(message.text))
-        page.goto((tmp_path / "compare.html").as_uri())
-        width = page.evaluate("document.documentElement.scrollWidth")
-        visible = page.get_by_role("heading", name="Where A gains most").is_visible()
+        page = browser.new_page(viewport={"width": width, "height": 740}, color_scheme=scheme)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: complaints.append(request.url))
+        page.goto(address)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        drawn = page.locator(".changes img").evaluate_all("images => images.map((image) => image.naturalWidth > 0)")
+        dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(19, 22, 26)"
+        headings = page.get_by_role("heading", level=2).all_inner_texts()
         browser.close()
 
-    assert (width <= 360, visible, errors) == (True, True, [])
+    asked = [complaint for complaint in complaints if complaint != address and not complaint.startswith("data:")]
+    assert (wide, drawn, dark, asked) == (width, [True], scheme == "dark", [])
+    assert headings == ["Difference", "Where A gains most", "Where B gains most"]
