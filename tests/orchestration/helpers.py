@@ -65,7 +65,7 @@ def make_project(tmp_path: Path) -> Project:
     (folder / "dvc.yaml").write_text(stages.replace("${reid} sample", f"${{reid}} sample {' '.join(SAMPLE)}", 1))
     project = Project(folder, os.environ | offline(tmp_path / "home"))
     project.set(
-        model__backbone="mobilenetv3_small_100",
+        model__backbone="test_resnet",
         model__input_height=64,
         model__input_width=32,
         dataset__batch_size=8,

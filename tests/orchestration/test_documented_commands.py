@@ -70,7 +70,9 @@ def _run_demo(project: Project) -> None:
         "python", "-m", "flows.demo", PREFECT_API_URL="http://127.0.0.1:9/api", MLFLOW_TRACKING_URI="http://127.0.0.1:9"
     )
     assert "on unseen people" in said
-    assert "docs/quickstart.md" in said.rstrip().splitlines()[-1]  # the table is the last word
+    *_, last_row, border = said.rstrip().splitlines()  # the table is the last word: no server speaks below it
+    assert "docs/quickstart.md" in last_row
+    assert set(border) <= set("└┴─┘")
     assert (project.folder / ".prefect" / "prefect.db").is_file()
     assert (project.folder / "mlflow.db").is_file()
 

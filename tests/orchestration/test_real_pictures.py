@@ -95,8 +95,8 @@ def _set(project: Project, weights: Path) -> None:
         "color_augmentation": {"enabled": True},
         "re_prob": 0.3,
     }
-    spec["train"] |= {"num_epochs": 14, "validation_interval": 7, "checkpoint_interval": 7}
-    spec["train"]["optim"] |= {"base_lr": 0.002, "warmup_method": "cosine", "warmup_epochs": 2}
+    spec["train"] |= {"num_epochs": 8, "validation_interval": 4, "checkpoint_interval": 4}
+    spec["train"]["optim"] |= {"base_lr": 0.004, "warmup_method": "cosine", "warmup_epochs": 1}
     file.write_text(yaml.safe_dump(spec, sort_keys=False))
 
 
