@@ -10,8 +10,8 @@ from tests.orchestration.helpers import BIN, ROOT, Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-DOCUMENTS = ("README.md", "docs/quickstart.md", "docs/data.md", "docs/orchestration.md")
-PROGRAMS = {"reid", "re_identification", ".venv/bin/reid", "dvc", "git"}
+DOCUMENTS = ("README.md", "docs/quickstart.md", "docs/data.md", "docs/orchestration.md", "docs/search.md")
+PROGRAMS = {"reid", "re_identification", ".venv/bin/reid", "dvc", "git", "tar"}
 HERE = {
     "s3://bucket/train.tar.gz": "data/mine/train.tar.gz",
     "s3://bucket/gallery.tar.gz": "data/mine/test.tar.gz",
