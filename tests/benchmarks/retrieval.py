@@ -13,20 +13,28 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
 from reid.retrieval.distance import EuclideanDistance
-from reid.retrieval.embeddings import Embeddings
+from reid.retrieval.embeddings import Embeddings, FloatArray
+from reid.retrieval.gallery import open_gallery, read_ahead
+from reid.retrieval.index import nearest_by_index, open_index
 from reid.retrieval.metrics import measure
 from reid.retrieval.ranking import rank
 from reid.retrieval.rerank import KReciprocalDistance
+from reid.retrieval.search import nearest
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT.parent / "shared" / "data" / "golden" / "embeddings_a.npz"
@@ -64,6 +72,15 @@ def market() -> tuple[Embeddings, Embeddings]:
     return side("query"), side("gallery")
 
 
+@contextmanager
+def million() -> Iterator[tuple[FloatArray, Path]]:
+    """A thousand queries, and a file of a million gallery vectors that another process has written."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "embeddings.parquet"
+        subprocess.run([sys.executable, __file__, "gallery", str(file)], check=True)
+        yield drawn(1000, 54)[0].vectors, file
+
+
 def _plain(sides: tuple[Embeddings, Embeddings]) -> None:
     measure(rank(EuclideanDistance(*sides), *sides))
 
@@ -72,12 +89,25 @@ def _reranked(sides: tuple[Embeddings, Embeddings]) -> None:
     measure(rank(KReciprocalDistance(*sides), *sides))
 
 
-WORK: dict[str, tuple[Callable[[], tuple[Embeddings, Embeddings]], Callable[..., None], str]] = {
-    "market": (market, _plain, "CMC, mAP, mINP: 3,368 x 15,913"),
-    "market-reranked": (market, _reranked, "re-ranking 19,281 points"),
-    "msmt17": (lambda: drawn(11_659, 82_161), _plain, "CMC, mAP, mINP: 11,659 x 82,161"),
-    "msmt17-reranked": (lambda: drawn(11_659, 82_161), _reranked, "re-ranking 93,820 points"),
+def _searched(material: tuple[FloatArray, Path]) -> None:
+    query, file = material
+    nearest(query, read_ahead(open_gallery(file).blocks()), 100)
+
+
+def _searched_by_index(material: tuple[FloatArray, Path]) -> None:
+    query, file = material
+    nearest_by_index(open_index(open_gallery(file)), query, 100)
+
+
+WORK: dict[str, tuple[Callable[[], Any], Callable[[Any], None], str]] = {
+    "market": (lambda: nullcontext(market()), _plain, "CMC, mAP, mINP: 3,368 x 15,913"),
+    "market-reranked": (lambda: nullcontext(market()), _reranked, "re-ranking 19,281 points"),
+    "msmt17": (lambda: nullcontext(drawn(11_659, 82_161)), _plain, "CMC, mAP, mINP: 11,659 x 82,161"),
+    "msmt17-reranked": (lambda: nullcontext(drawn(11_659, 82_161)), _reranked, "re-ranking 93,820 points"),
+    "million": (million, _searched, "top 100 of 1,000,000 in a file for 1,000 queries"),
+    "million-index": (million, _searched_by_index, "the same by an index, opened each time"),
 }
+"""Of each name: what it works on, the work, and how the table calls it."""
 
 
 @click.group(invoke_without_command=True)
@@ -128,18 +158,31 @@ def scaling() -> None:
 @click.argument("name")
 def one(name: str) -> None:
     """Do one piece of work four times and print the seconds and the peak as JSON."""
+    make: Callable[[], Any]
     if ":" in name:
-        kind, queries, gallery = name.split(":")
-        sides, work = drawn(int(queries), int(gallery)), {"plain": _plain, "reranked": _reranked}[kind]
+        kind, queries, images = name.split(":")
+        make = lambda: nullcontext(drawn(int(queries), int(images)))  # noqa: E731 - as in WORK
+        work: Callable[[Any], None] = {"plain": _plain, "reranked": _reranked}[kind]
     else:
         make, work, _ = WORK[name]
-        sides = make()
     seconds = []
-    for _ in range(4):
-        began = time.perf_counter()
-        work(sides)
-        seconds.append(time.perf_counter() - began)
+    with make() as material:
+        for _ in range(4):
+            began = time.perf_counter()
+            work(material)
+            seconds.append(time.perf_counter() - began)
     click.echo(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9]))
+
+
+@main.command(hidden=True)
+@click.argument("file", type=click.Path(path_type=Path))
+def gallery(file: Path) -> None:
+    """Write a million drawn vectors as `inference` would, in ten parts."""
+    schema = pa.schema([("embedding", pa.list_(pa.float32(), 256))])
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for part in range(10):
+            vectors = drawn(2, 100_000, seed=part)[1].vectors
+            writer.write_table(pa.table({"embedding": pa.FixedSizeListArray.from_arrays(vectors.ravel(), 256)}, schema))
 
 
 def _measured(name: str) -> tuple[list[float], float]:
