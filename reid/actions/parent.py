@@ -103,26 +103,34 @@ def _selected(folder: Path, trained: Path | None) -> Path | None:
     """
     if not (folder / SELECTION).is_file():
         return None
-    selection: dict[str, Any] = json.loads((folder / SELECTION).read_text(encoding="utf-8"))
     chosen = folder / SELECTED
-    if not chosen.is_file() or sha256_of(chosen) != selection["sha256"]:
+    try:
+        selection: dict[str, Any] = json.loads((folder / SELECTION).read_text(encoding="utf-8"))
+        name, sha256, own = (selection[key] for key in ("checkpoint", "sha256", "from_own_training"))
+    except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{chosen} is missing, or is not the checkpoint {selection['checkpoint']} that {SELECTION} beside it names",
+            f"{folder / SELECTION} is damaged, or was written by another version",
+            "which checkpoint was selected cannot be read from it",
+            "run select again",
+        ) from error
+    if not chosen.is_file() or sha256_of(chosen) != sha256:
+        raise CheckpointError(
+            f"{chosen} is missing, or is not the checkpoint {name} that {SELECTION} beside it names",
             "another checkpoint is never taken instead",
             "run select again",
         )
-    if trained is not None and selection["from_own_training"] and _replaced(trained, selection):
+    if trained is not None and own and _replaced(trained, str(name), sha256):
         raise CheckpointError(
-            f"{chosen} was selected from a training that is no longer in {trained}: it has no "
-            f"{selection['checkpoint']} with the same content",
+            f"{chosen} was selected from a training that is no longer in {trained}: it has no {name} with "
+            "the same content",
             "the figures would be those of an older network",
             "run select again, or name the checkpoint that is meant",
         )
     return chosen
 
 
-def _replaced(trained: Path, selection: dict[str, Any]) -> bool:
+def _replaced(trained: Path, name: str, sha256: str) -> bool:
     """Whether a train folder with checkpoints no longer has the selected one."""
     there = any(trained.glob("model_*.pth"))
-    source = trained / str(selection["checkpoint"])
-    return there and not (source.is_file() and sha256_of(source) == selection["sha256"])
+    source = trained / name
+    return there and not (source.is_file() and sha256_of(source) == sha256)

@@ -57,6 +57,18 @@ def test_a_selection_of_a_training_that_was_replaced_is_refused(
     assert read(results / "evaluate/metrics.json")["checkpoint_epoch"] == 0
 
 
+@pytest.mark.parametrize("content", ['{"checkpoint": "model.pth"}', "{", "[]"])
+def test_a_selection_that_cannot_be_read_says_to_select_again(
+    trained: Path, make_spec: MakeSpec, tmp_path: Path, content: str
+) -> None:
+    results = copied(trained, tmp_path / "copy")
+    (results / "select").mkdir()
+    (results / "select" / "selection.json").write_text(content)
+
+    with pytest.raises(CheckpointError, match=r"selection\.json is damaged(.|\n)*run select again"):
+        evaluate(make_spec("evaluate", results))
+
+
 def test_the_record_of_an_evaluation_names_the_checkpoint_and_repeats_it(
     trained: Path, places: Places, tmp_path: Path
 ) -> None:
