@@ -142,6 +142,8 @@ def scaling() -> None:
     for name, results in measured.items():
         left.plot([q * g / 1e6 for q, g in SCALES], [statistics.median(s[1:]) for s, _ in results], "o-", label=name)
         right.plot([(q + g) / 1e3 for q, g in SCALES], [peak for _, peak in results], "o-", label=name)
+    dense = [q * g * 4 / 1e9 for q, g in SCALES]
+    right.plot([(q + g) / 1e3 for q, g in SCALES], dense, "k:", linewidth=1, label="one dense Q x G matrix")
     left.set(xlabel="Q x G, millions of pairs", ylabel="seconds, median of 3", ylim=(0, None), xlim=(0, None))
     right.set(xlabel="Q + G, thousands of images", ylabel="memory peak, GB", ylim=(0, None), xlim=(0, None))
     for axes in (left, right):
