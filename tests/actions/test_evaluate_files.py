@@ -220,7 +220,7 @@ def test_memory_and_intervals_move_no_figure(run: Evaluate, tmp_path: Path) -> N
     assert facts(frugal)["intervals"] == {}
     assert facts(frugal)["protocol"] == facts(usual)["protocol"]
     with pytest.raises(DataError, match=r"evaluate\.memory_gb="):
-        run(f"evaluate.embeddings={path}", "evaluate.memory_gb=0.000001")
+        run(f"evaluate.embeddings={path}", "evaluate.memory_gb=0.0000001")
 
 
 def test_raw_distances_of_averaged_vectors_are_refused(run: Evaluate, tmp_path: Path) -> None:
