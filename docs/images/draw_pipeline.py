@@ -12,9 +12,9 @@ STEPS = [
     ("dataset", "fetch, extract, check", "report.json\nindex.json"),
     ("train", "P x K, BNNeck, resume", "checkpoints\nmetrics.csv"),
     ("select", "best, latest, epoch", "model_selected.pth"),
-    ("evaluate", "one Ranking: figures\nand pictures", "metrics.json\ncmc_curve.png"),
+    ("evaluate", "one Ranking: figures\nand pictures", "metrics.json\nreport.html"),
     ("inference", "every image", "embeddings.parquet\ninference.json"),
-    ("export", "ONNX, checked", "model.onnx\nmodel.json"),
+    ("export", "ONNX, checked", "model.onnx\nmodel_card.md"),
     ("register", "challenger", "models:/reid"),
 ]
 DRIVERS = [("command line", "reid <step> -e spec.yaml"), ("DVC", "dvc repro"), ("Prefect", "flow, deployments, pages")]
