@@ -16,7 +16,6 @@ from reid.retrieval.metrics import APForm, average_precision
 from reid.retrieval.ranking import Ranking
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Picture = npt.NDArray[np.uint8]
@@ -109,18 +108,18 @@ def draw_matches(
     precision = average_precision(ranking, form=form)
     for row, q in enumerate(chosen):
         lines = [f"query, AP {100 * precision[q]:.0f} %", *query_labels[q : q + 1]]
-        _tile(sheet.place(row, 0), queries[row], lines, colour=BLUE)
+        sheet.tile((row, 0), queries[row], lines, colour=BLUE)
         for column in range(columns):
-            place, index = sheet.place(row, column + 1), int(ranking.top_indices[q, column])
+            place, index = (row, column + 1), int(ranking.top_indices[q, column])
             if index < 0:
-                _tile(place, None, [], colour=PALE, empty="no further\ncandidate")
+                sheet.tile(place, None, [], colour=PALE, empty="no further\ncandidate")
                 continue
             lines = [f"rank {column + 1}: {ranking.top_distances[q, column]:.3f}", *gallery_labels[index : index + 1]]
             if ranking.top_matches[q, column]:
-                _tile(place, _picture(gallery_paths[index]), lines, colour=GREEN, mark=RIGHT_MARK)
+                sheet.tile(place, _picture(gallery_paths[index]), lines, colour=GREEN, mark=RIGHT_MARK)
             else:
-                _tile(place, _picture(gallery_paths[index]), lines, colour=RED, mark=WRONG_MARK)
-    return sheet.figure
+                sheet.tile(place, _picture(gallery_paths[index]), lines, colour=RED, mark=WRONG_MARK)
+    return sheet.finished()
 
 
 class _Sheet:
@@ -136,14 +135,61 @@ class _Sheet:
         self._height = self._top + rows * self._step_y + 0.06
         self.figure = new_figure(self._width, self._height, dpi=_DPI)
         heading(self.figure, self._left, title, small_print)
+        self._axes = self.figure.add_axes((0, 0, 1, 1))  # one for all: axes of their own for each picture take seconds
+        self._axes.axis("off")
         self._legend()
 
-    def place(self, row: int, column: int) -> Axes:
-        """Empty axes for one picture; column 0 is the query's."""
+    def tile(
+        self,
+        place: tuple[int, int],
+        picture: Picture | None,
+        lines: Sequence[str],
+        *,
+        colour: str,
+        mark: str = "",
+        empty: str = "no\npicture",
+    ) -> None:
+        """One picture in its frame, a mark on its corner and lines of text below; a grey plate where there is none.
+
+        Args:
+            place: row and column; column 0 is the query's. It is the artists' `gid`, as "row,column".
+            picture: drawn whole and undistorted.
+            lines: below it.
+            colour: of the frame.
+            mark: on the upper left corner.
+            empty: on the plate.
+        """
+        row, column = place
         x = self._left + column * self._step_x + (self._gap if column else 0.0)
         y = self._height - self._top - row * self._step_y - self._tile_height
-        size = (_TILE_INCHES / self._width, self._tile_height / self._height)
-        return self.figure.add_axes((x / self._width, y / self._height, *size))
+        width, height = _TILE_INCHES, self._tile_height
+        gid = f"{row},{column}"
+        centred: dict[str, Any] = {"ha": "center", "fontsize": 6.5, "gid": gid}
+        self._axes.text(x + width / 2, y - 0.07, "\n".join(lines), va="top", color=INK, linespacing=1.25, **centred)
+        if picture is None:
+            self._axes.text(x + width / 2, y + height / 2, empty, va="center", color=GREY, **centred)
+        else:
+            scale = min(width / picture.shape[1], height / picture.shape[0])
+            x, width = x + (width - scale * picture.shape[1]) / 2, scale * picture.shape[1]
+            y, height = y + (height - scale * picture.shape[0]) / 2, scale * picture.shape[0]
+            box = (x, x + width, y, y + height)
+            self._axes.imshow(picture, extent=box, aspect="auto", interpolation="antialiased", gid=gid)
+        self._frame(x, y, width, height, colour, gid, plate=picture is None)
+        if mark:
+            self._axes.text(x, y + height, mark, zorder=5, gid=gid, **_badge(colour))
+
+    def finished(self) -> Figure:
+        """The page, one unit of its axes an inch."""
+        self._axes.set(xlim=(0, self._width), ylim=(0, self._height))  # pictures have moved them
+        return self.figure
+
+    def _frame(self, x: float, y: float, width: float, height: float, colour: str, gid: str, *, plate: bool) -> None:
+        from matplotlib.patches import Rectangle
+
+        fill = "#F4F4F4" if plate else "none"
+        self._axes.add_patch(
+            Rectangle((x, y), width, height, facecolor=fill, edgecolor=colour, linewidth=2.6, zorder=2, gid=gid)
+        )
 
     def _legend(self) -> None:
         y = 1 - (self._top - 0.26) / self._height
@@ -157,37 +203,6 @@ class _Sheet:
             self.figure.text((x + 0.13) / self._width, y, words, fontsize=8, va="center", color=INK)
             x += 0.42 + 0.06 * len(words)
         self.figure.text(x / self._width, y, "below: rank and distance", fontsize=8, va="center", color=GREY)
-
-
-def _tile(
-    axes: Axes,
-    picture: Picture | None,
-    lines: Sequence[str],
-    *,
-    colour: str,
-    mark: str = "",
-    empty: str = "no\npicture",
-) -> None:
-    """One picture in its frame, a mark on its corner and lines of text below; a grey plate where there is none."""
-    axes.set_xticks([])
-    axes.set_yticks([])
-    if picture is None:
-        axes.set_facecolor("#F4F4F4")
-        axes.text(0.5, 0.5, empty, ha="center", va="center", fontsize=6.5, color=GREY, transform=axes.transAxes)
-    else:
-        axes.imshow(picture, interpolation="antialiased")
-    for spine in axes.spines.values():
-        spine.set(color=colour, linewidth=2.6)
-    if mark:
-        axes.text(0, 1, mark, transform=axes.transAxes, zorder=5, **_badge(colour))
-    below: dict[str, Any] = {
-        "xytext": (0, -5),
-        "textcoords": "offset points",
-        "xycoords": "axes fraction",
-        "ha": "center",
-        "va": "top",
-    }
-    axes.annotate("\n".join(lines), (0.5, 0), **below, fontsize=6.5, color=INK, linespacing=1.25)
 
 
 def _picture(path: str | Path) -> Picture | None:
