@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,8 @@ from reid.actions.parent import run_folder
 from reid.errors import DataError
 from reid.files import write_json
 from reid.report.comparison import write_comparison
-from reid.retrieval.comparison import Comparison, ScoredQuery, compare_queries
+from reid.retrieval.comparison import Comparison, compare_queries
+from reid.retrieval.query_pairs import ScoredQuery
 from reid.spec.re_identification import ReIdentificationSpec
 
 
@@ -124,18 +125,20 @@ def _protocol_notes(metrics: list[dict[str, Any]]) -> list[str]:
 
 
 def _queries(folder: Path) -> list[ScoredQuery]:
+    """By the number of their row, whatever the order of the lines."""
     path = folder / "queries.csv"
     with _reading(path), path.open(encoding="utf-8", newline="") as file:
-        return [
-            ScoredQuery(
-                path=row["path"],
-                pid=int(row["pid"]),
-                camid=int(row["camid"]),
-                first_match_rank=int(row["first_match_rank"]) if row["first_match_rank"] else None,
-                average_precision=float(row["average_precision"]) if row["average_precision"] else None,
-            )
-            for row in csv.DictReader(file)
-        ]
+        return [_query(line) for line in sorted(csv.DictReader(file), key=lambda line: int(line["row"]))]
+
+
+def _query(line: Mapping[str, str]) -> ScoredQuery:
+    return ScoredQuery(
+        path=line["path"],
+        pid=int(line["pid"]),
+        camid=int(line["camid"]),
+        first_match_rank=int(line["first_match_rank"]) if line["first_match_rank"] else None,
+        average_precision=float(line["average_precision"]) if line["average_precision"] else None,
+    )
 
 
 @contextmanager

@@ -3,35 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
-from reid.errors import DataError
 from reid.retrieval.intervals import PairedDifference, paired_difference
-
-
-@dataclass(frozen=True)
-class ScoredQuery:
-    """A query as an evaluation left it in `queries.csv`.
-
-    Attributes:
-        path: of its picture; empty where it was not known.
-        pid: identity.
-        camid: camera.
-        first_match_rank: from 1; None where it has no match, as the next.
-        average_precision: in (0, 1].
-    """
-
-    path: str
-    pid: int
-    camid: int
-    first_match_rank: int | None
-    average_precision: float | None
+from reid.retrieval.query_pairs import ScoredQuery, pair_queries
 
 
 @dataclass(frozen=True)
@@ -104,11 +83,11 @@ def compare_queries(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Comparison:
-    """Joins the queries of two evaluations by file name, identity and camera, and compares them.
+    """Joins the queries of two evaluations (see `pair_queries`) and compares them.
 
     Args:
         a: queries of A.
-        b: queries of B, in any order.
+        b: queries of B, in any order where they have paths.
         name_a: how A is called.
         name_b: how B is called.
         notes: kept with the comparison.
@@ -116,20 +95,9 @@ def compare_queries(
         seed: of the bootstrap.
 
     Raises:
-        DataError: a query of one is not in the other, or no query is scored by both.
+        DataError: a query of one is not in the other or cannot be told from another, or no query is scored by both.
     """
-    by_key = dict(zip(_keys(b), b, strict=True))
-    keys = _keys(a)
-    missing = [key for key in keys if key not in by_key]
-    if missing or len(a) != len(b):
-        example = f"; the first that B lacks is {missing[0][0]}" if missing else ""
-        raise DataError(
-            f"A has {len(a)} queries and B {len(b)}, and {len(a) - len(missing)} are the same by file name, identity "
-            f"and camera{example}",
-            "a query can only be compared with itself",
-            "evaluate both on the same query images",
-        )
-    pairs = [(one, by_key[key]) for one, key in zip(a, keys, strict=True)]
+    pairs, pairing = pair_queries(a, b)
     pids = np.array([one.pid for one in a], np.int64)
     measured = {
         "mAP": [[_number(one.average_precision) for one in side] for side in zip(*pairs, strict=True)],
@@ -141,18 +109,7 @@ def compare_queries(
     }
     changes = [change for pair in pairs if (change := _change(*pair)) is not None]
     changes.sort(key=lambda one: (-one.gain, one.path))
-    return Comparison(name_a, name_b, differences, tuple(changes), len(a) - len(changes), tuple(notes))
-
-
-def _keys(queries: Sequence[ScoredQuery]) -> list[tuple[str, int, int, int]]:
-    """What makes a query the same in another evaluation; the last number tells equal names apart by their order."""
-    seen: Counter[tuple[str, int, int]] = Counter()
-    keys = []
-    for one in queries:
-        key = (PurePath(one.path).name, one.pid, one.camid)
-        keys.append((*key, seen[key]))
-        seen[key] += 1
-    return keys
+    return Comparison(name_a, name_b, differences, tuple(changes), len(a) - len(changes), (*pairing, *notes))
 
 
 def _change(a: ScoredQuery, b: ScoredQuery) -> QueryChange | None:

@@ -7,12 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from reid.actions.compare import compare
 from reid.actions.evaluate import evaluate
 from reid.cli import main
 from reid.errors import CheckpointError, DataError
+from reid.retrieval.query_pairs import BY_ROW
 from reid.spec.load import load_spec
 from tests.actions.conftest import MakeSpec
 
@@ -87,6 +89,29 @@ def test_an_evaluate_folder_stands_for_its_run_and_the_order_of_queries_does_not
     assert compare(SPEC, str(a), str(b)).comparison.differences["mAP"].difference == pytest.approx(0.5 / 3)
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_an_evaluation_equals_that_of_the_same_file_with_its_queries_reversed(named: bool, tmp_path: Path) -> None:
+    """Base names repeat, as in `day0/1.jpg` and `day1/1.jpg`, under one identity and camera."""
+    random = np.random.default_rng(0)
+    paths = [f"day{day}/{number}.jpg" for day in range(4) for number in range(5)]
+    query, gallery, pids = random.normal(size=(20, 4)), random.normal(size=(30, 4)), np.arange(20) % 5 + 1
+    order = np.arange(20)[::-1] if named else np.arange(20)
+    for name, rows in (("forth", np.arange(20)), ("back", order)):
+        sides = {"query": query[rows], "query_pid": pids[rows], "query_camid": np.ones(20, int)}
+        sides |= {"gallery": gallery, "gallery_pid": np.arange(30) % 5 + 1, "gallery_camid": np.full(30, 2)}
+        if named:
+            sides |= {"query_path": np.array(paths)[rows], "gallery_path": [f"{row}.jpg" for row in range(30)]}
+        np.savez(tmp_path / f"{name}.npz", **sides)
+        chosen = [f"evaluate.embeddings={tmp_path / name}.npz", f"results_dir={tmp_path / name}"]
+        evaluate(load_spec("evaluate", None, [*chosen, "evaluate.report=false", "mlflow.enable=false"]).spec)
+
+    comparison = compare(SPEC, str(tmp_path / "forth"), str(tmp_path / "back")).comparison
+
+    assert len({one.precision_a for one in comparison.changes}) > 10
+    assert [one.gain for one in comparison.changes] == [0.0] * 20
+    assert comparison.notes == (() if named else (BY_ROW,))
+
+
 def test_another_protocol_is_said(tmp_path: Path) -> None:
     a = leave(tmp_path / "a", [(1, 1.0), (1, 1.0)], re_ranking=True)
     b = leave(tmp_path / "b", [(1, 1.0), (1, 1.0)], re_ranking=False)
@@ -108,7 +133,7 @@ def test_other_queries_are_refused_and_the_first_is_named(tmp_path: Path) -> Non
     a = leave(tmp_path / "a", [(1, 1.0), (1, 1.0), (1, 1.0)])
     b = leave(tmp_path / "b", [(1, 1.0), (1, 1.0)])
 
-    with pytest.raises(DataError, match=r"A has 3 queries and B 2, and 2 are the same .* B lacks is 3\.jpg"):
+    with pytest.raises(DataError, match=r"A has 3 queries and B 2, and 2 are the same .* B lacks is a/3\.jpg"):
         compare(SPEC, str(a), str(b))
     with pytest.raises(DataError, match="A has 2 queries and B 3"):
         compare(SPEC, str(b), str(a))
@@ -136,7 +161,7 @@ def test_folders_without_an_evaluation_and_damaged_files_are_named(runs: tuple[s
         compare(SPEC, str(tmp_path / "empty"), runs[1])
     with pytest.raises(CheckpointError, match="there is no folder"):
         compare(SPEC, str(tmp_path / "absent"), runs[1])
-    (Path(runs[0]) / "evaluate" / "queries.csv").write_text("path,pid\nx.jpg,1\n")
+    (Path(runs[0]) / "evaluate" / "queries.csv").write_text("row,path,pid\n0,x.jpg,1\n")
     with pytest.raises(DataError, match=r"queries\.csv cannot be read: KeyError: 'camid'"):
         compare(SPEC, *runs)
 

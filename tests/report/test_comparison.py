@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from reid.report.comparison import write_comparison
-from reid.retrieval.comparison import Comparison, ScoredQuery, compare_queries
+from reid.retrieval.comparison import Comparison, compare_queries
+from reid.retrieval.query_pairs import ScoredQuery
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
