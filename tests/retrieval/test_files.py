@@ -220,6 +220,37 @@ def test_labels_that_do_not_fit_are_named(arrays: dict[str, Any], words: str, tm
         read_embeddings(npz(tmp_path / "f.npz", vectors=VECTORS, **arrays))
 
 
+def test_labels_that_floating_point_would_merge_stay_apart(tmp_path: Path) -> None:
+    pids = np.array([2**60, 2**60 + 1, 2**63 - 1])
+    for kind in (np.int64, np.uint64):
+        path = npz(tmp_path / "f.npz", vectors=VECTORS, pid=pids.astype(kind), camid=[1, 2, 3])
+        assert read_embeddings(path).pids.tolist() == [2**60, 2**60 + 1, 2**63 - 1]
+    assert (
+        read_embeddings(table(tmp_path / "f", embedding=VECTORS.tolist(), pid=pids, camid=[1, 2, 3])).pids.tolist()
+        == pids.tolist()
+    )
+
+
+@pytest.mark.parametrize(
+    ("pids", "words"),
+    [
+        (np.array([1, 2, 2.0**60]), r"pid of row 2 .*read as float64. from 9,007,199,254,740,992 on"),
+        (np.array([1, 2**24, 3], np.float32), r"pid of row 1 .*read as float32. from 16,777,216 on"),
+        (np.array(["1", "2", str(2**60)]), r"pid of row 2 .*read as float64"),
+        (np.array([1, 2, 2**63], np.uint64), r"pid of row 2 .*9223372036854775808.* up to 2\^63 - 1"),
+    ],
+)
+def test_labels_too_large_for_their_type_are_refused(pids: Any, words: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=words):
+        read_embeddings(npz(tmp_path / "f.npz", vectors=VECTORS, pid=pids, camid=[1, 2, 3]))
+
+
+def test_a_large_label_beside_an_empty_one_is_refused(tmp_path: Path) -> None:
+    path = table(tmp_path / "f", embedding=VECTORS.tolist(), pid=[2**60, None, 1], camid=[1, 2, 3])
+    with pytest.raises(DataError, match="write the labels as int64 without empty values"):
+        read_embeddings(path)
+
+
 @pytest.mark.parametrize(
     "vectors", [np.ones(3), np.array(5.0), np.ones((2, 2, 2)), np.array([["a"]]), np.ones((1, 1)) * 1j]
 )
