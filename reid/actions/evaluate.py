@@ -64,7 +64,7 @@ def _measured(spec: ReIdentificationSpec, embedded: Embedded) -> Measured:
         ranking,
         embedded.query,
         embedded.gallery,
-        max_rank=max(spec.re_ranking.max_rank, 10),  # rank-10 is a figure in any case
+        max_rank=spec.re_ranking.max_rank,
         average_precision=spec.evaluate.average_precision,
         resamples=spec.evaluate.bootstrap,
         seed=max(spec.train.seed, 0),

@@ -9,6 +9,7 @@ from reid.retrieval.cameras import CameraPairs, camera_pairs
 from reid.retrieval.embeddings import Embeddings, IntArray
 from reid.retrieval.intervals import bootstrap_intervals
 from reid.retrieval.metrics import (
+    CMC_RANKS,
     APForm,
     Float64Array,
     RetrievalMetrics,
@@ -19,8 +20,6 @@ from reid.retrieval.metrics import (
 )
 from reid.retrieval.ranking import Ranking
 from reid.retrieval.verification import Verification, verify
-
-_CMC_RANKS = (1, 5, 10)
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class PerQuery:
     def by_figure(self) -> dict[str, Float64Array]:
         """Float64 [Q] for each headline figure that has an interval, NaN where a query is not scored."""
         first = self.first_match_rank
-        hits = {f"cmc_rank_{k}": (first <= k) + 0 * first for k in _CMC_RANKS}  # 0 * NaN keeps NaN
+        hits = {f"cmc_rank_{k}": (first <= k) + 0 * first for k in CMC_RANKS}  # 0 * NaN keeps NaN
         return {**hits, "mAP": self.average_precision, "mINP": self.inverse_negative_penalty}
 
 
@@ -69,7 +68,7 @@ class Evaluation:
         """What `metrics.json` says of it: plain JSON, None where a figure has no value."""
         metrics = self.metrics
         return {
-            **metrics.figures(_CMC_RANKS),
+            **metrics.figures(),
             "queries": metrics.num_queries,
             "queries_scored": metrics.num_scored,
             "queries_without_match": metrics.num_queries - metrics.num_scored,
@@ -95,7 +94,7 @@ def evaluate_ranking(
         ranking: of query against gallery.
         query: labels of the Q queries.
         gallery: labels of the G gallery images.
-        max_rank: length of the CMC.
+        max_rank: length of the CMC; never less than the 10 of the last headline figure.
         average_precision: its form, in every figure.
         resamples: of the bootstrap; 0: no intervals.
         seed: of the bootstrap.

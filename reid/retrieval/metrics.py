@@ -18,6 +18,9 @@ Float64Array = npt.NDArray[np.float64]
 APForm = Literal["sum", "trapezoid"]
 """How average precision is summed: precision at each match, or Market-1501's trapezoids."""
 
+CMC_RANKS = (1, 5, 10)
+"""The ranks of the CMC that are headline figures."""
+
 _NO_MATCH: dict[Exclude, tuple[str, str]] = {
     "same_camera": (
         "gallery images of a query's own camera are left out (Market-1501 rule), and none of its identity remains",
@@ -37,7 +40,7 @@ class RetrievalMetrics:
     """The headline figures of one ranking.
 
     Attributes:
-        cmc: float64 [max_rank]; cmc[k - 1] is the fraction of scored queries with a match among the first k.
+        cmc: float64 [K], K at least 10; cmc[k - 1] is the fraction of scored queries with a match among the first k.
         mean_ap: mAP, mean over scored queries of average precision.
         mean_inp: mINP, mean over scored queries of the inverse negative penalty.
         num_queries: all queries.
@@ -50,9 +53,9 @@ class RetrievalMetrics:
     num_queries: int
     num_scored: int
 
-    def figures(self, ranks: tuple[int, ...] = (1, 5, 10)) -> dict[str, float]:
-        """`cmc_rank_<k>`, `mAP` and `mINP` as files and MLflow name them; a rank beyond the CMC repeats its end."""
-        named = {f"cmc_rank_{k}": float(self.cmc[min(k, len(self.cmc)) - 1]) for k in ranks}
+    def figures(self) -> dict[str, float]:
+        """`cmc_rank_1`, `cmc_rank_5`, `cmc_rank_10`, `mAP` and `mINP`, as files and MLflow name them."""
+        named = {f"cmc_rank_{k}": float(self.cmc[k - 1]) for k in CMC_RANKS}
         return {**named, "mAP": self.mean_ap, "mINP": self.mean_inp}
 
 
@@ -61,7 +64,7 @@ def measure(ranking: Ranking, *, max_rank: int = 50, form: APForm = "sum") -> Re
 
     Args:
         ranking: of Q queries.
-        max_rank: length of the CMC.
+        max_rank: length of the CMC, which is longer where a headline figure asks for a later rank.
         form: of average precision.
 
     Raises:
@@ -73,7 +76,7 @@ def measure(ranking: Ranking, *, max_rank: int = 50, form: APForm = "sum") -> Re
             f"no query has a match in the gallery: {ranking.num_queries} queries", *_NO_MATCH[ranking.exclude]
         )
     return RetrievalMetrics(
-        cmc=cmc(ranking, max_rank=max_rank),
+        cmc=cmc(ranking, max_rank=max(max_rank, *CMC_RANKS)),
         mean_ap=float(np.nanmean(average_precision(ranking, form=form))),
         mean_inp=float(np.nanmean(inverse_negative_penalty(ranking))),
         num_queries=ranking.num_queries,

@@ -73,7 +73,18 @@ def test_cmc_longer_than_the_gallery_repeats_its_last_value():
     assert cmc(at_ranks(2, size=3).rank(), max_rank=50).tolist() == [0.0] + [1.0] * 49
 
 
-def test_a_rank_beyond_the_cmc_repeats_its_last_value_in_the_figures():
+def test_a_short_cmc_does_not_make_an_early_rank_of_rank_10():
+    metrics = measure(at_ranks(8, size=9).rank(), max_rank=3)
+    assert metrics.figures() == {
+        "cmc_rank_1": 0.0,
+        "cmc_rank_5": 0.0,
+        "cmc_rank_10": 1.0,  # found at rank 8, beyond the 3
+        "mAP": 1 / 8,
+        "mINP": 1 / 8,
+    }
+
+
+def test_a_gallery_of_fewer_than_10_images_has_a_rank_10():
     metrics = measure(at_ranks(2, size=3).rank(), max_rank=3)
     assert metrics.figures() == {"cmc_rank_1": 0.0, "cmc_rank_5": 1.0, "cmc_rank_10": 1.0, "mAP": 0.5, "mINP": 0.5}
 
@@ -82,7 +93,7 @@ def test_a_query_without_match_counts_nowhere():
     ranking = on_a_line([(1, 9, 2), (2, 7, 2)], query=[(7, 1), (5, 1)]).rank()
     metrics = measure(ranking, max_rank=2)
     assert (metrics.num_queries, metrics.num_scored) == (2, 1)
-    assert (metrics.cmc.tolist(), metrics.mean_ap, metrics.mean_inp) == ([0.0, 1.0], 0.5, 0.5)
+    assert (metrics.cmc.tolist(), metrics.mean_ap, metrics.mean_inp) == ([0.0] + [1.0] * 9, 0.5, 0.5)
     assert np.isnan(average_precision(ranking)).tolist() == [False, True]
     assert np.isnan(inverse_negative_penalty(ranking)).tolist() == [False, True]
     assert np.isnan(first_match_rank(ranking)).tolist() == [False, True]
@@ -103,7 +114,7 @@ def test_without_an_exclusion_rule_the_error_does_not_speak_of_cameras():
 
 def test_one_camera_for_everybody_is_scored_when_nothing_is_left_out():
     metrics = measure(on_a_line([(1, 9, 1), (2, 7, 1)]).rank(exclude="none"), max_rank=3)
-    assert (metrics.cmc.tolist(), metrics.mean_ap) == ([0.0, 1.0, 1.0], 0.5)
+    assert (metrics.cmc.tolist(), metrics.mean_ap) == ([0.0] + [1.0] * 9, 0.5)
 
 
 def test_figures_are_plain_numbers_of_full_precision():
@@ -192,7 +203,7 @@ def _columns(side: Embeddings) -> tuple[np.ndarray, ...]:
 
 def _assert_equals_oracle(scene: Scene, *, max_rank: int) -> None:
     lists = [[hit for _, hit in candidates] for candidates in scene.oracle_lists()]
-    expected = oracles.figures(lists, max_rank=max_rank)
+    expected = oracles.figures(lists, max_rank=max(max_rank, 10))
     metrics = measure(scene.rank(), max_rank=max_rank)
     np.testing.assert_allclose(metrics.cmc, expected["cmc"], rtol=1e-12)
     assert metrics.mean_ap == pytest.approx(expected["mAP"], rel=1e-12)
