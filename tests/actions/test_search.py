@@ -169,6 +169,60 @@ def test_verification_of_other_distances_is_not_used_and_when_named_refused(
         search(["row:0"], gallery=gallery, top_k=1, verification=folder / "verification.json")
 
 
+def evaluated(folder: Path, embeddings: Path) -> None:
+    """Leaves an evaluation of a file of another program where `search` looks for one."""
+    asked = ["evaluate", f"evaluate.embeddings={embeddings}", f"results_dir={folder}"]
+    assert main([*asked, "evaluate.report=false", "mlflow.enable=false"]) == 0
+
+
+def two_sided(path: Path, seed: int) -> Path:
+    """Embeddings without a word on their making: ten people, twice in the query and twice in the gallery."""
+    random, pids = np.random.default_rng(seed), np.repeat(np.arange(1, 11), 2)
+    sides = {side: random.normal(size=(20, 4)) + np.eye(10, 4)[pids - 1] for side in ("query", "gallery")}
+    labels = {f"{side}_pid": pids for side in sides} | {"query_camid": pids * 0 + 1, "gallery_camid": pids * 0 + 2}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **sides, **labels)
+    return path
+
+
+def test_figures_of_the_gallery_file_itself_are_used_and_those_of_another_file_are_not(tmp_path: Path) -> None:
+    own = two_sided(tmp_path / "inference" / "own.npz", seed=1)
+    other = two_sided(tmp_path / "inference" / "other.npz", seed=2)
+    evaluated(tmp_path, own)
+    figures = tmp_path / "evaluate" / "verification.json"
+
+    assert search(["row:0"], gallery=own, top_k=1).answers[0].nearest[0].probability is not None
+    unproven = search(["row:0"], gallery=other, top_k=1)
+    assert unproven.answers[0].nearest[0].probability is None
+    assert unproven.notes == (
+        f"No probabilities: {figures} is not used: nothing shows that it measured the network of this gallery. "
+        "If it did, name it with --verification.",
+    )
+    named = search(["row:0"], gallery=other, top_k=1, verification=figures)
+    assert named.answers[0].nearest[0].probability is not None
+
+
+def test_figures_without_metrics_beside_them_are_not_used_unless_named(
+    gallery: Path, results: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(results / "inference", tmp_path / "inference")
+    (tmp_path / "evaluate").mkdir()
+    shutil.copy(results / "evaluate" / "verification.json", tmp_path / "evaluate")
+    copy = tmp_path / "inference" / gallery.name
+
+    (note,) = search(["row:0"], gallery=copy, top_k=1).notes
+    assert "nothing shows that it measured the network of this gallery" in note
+    named = search(["row:0"], gallery=copy, top_k=1, verification=tmp_path / "evaluate" / "verification.json")
+    assert named.prior == 0.5
+
+
+def test_a_verification_file_that_is_not_there_is_named_with_what_to_do(plain: Path) -> None:
+    with pytest.raises(DataError, match=r"no verification file absent\.json") as raised:
+        search(["row:0"], gallery=plain, top_k=1, verification=Path("absent.json"))
+    assert raised.value.why
+    assert raised.value.fix
+
+
 def test_json_and_a_contact_sheet_are_written_where_they_are_asked_for(
     gallery: Path, places: Places, tmp_path: Path
 ) -> None:
