@@ -12,6 +12,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ _TRAINED_ON = 64  # vectors for each centre
 
 
 def open_index(gallery: GalleryFile) -> Any:
-    """The index in `<gallery>.faiss`, made anew when it is not there or is of other vectors.
+    """The index in `<gallery>.faiss`, made anew when it is not there, is damaged or is of other vectors.
 
     Raises:
         SpecError: faiss is not installed.
@@ -41,8 +42,9 @@ def open_index(gallery: GalleryFile) -> Any:
     file = gallery.path.with_name(f"{gallery.path.name}.faiss")
     noted = file.with_name(f"{file.name}.json")
     about = {"gallery_sha256": sha256_of(gallery.path), "rows": len(gallery.rows), "first_row": int(gallery.rows[0])}
-    if file.is_file() and noted.is_file() and json.loads(noted.read_text(encoding="utf-8")) == about:
-        return faiss.read_index(str(file))
+    index = _kept(file, noted, about)
+    if index is not None:
+        return index
     index = _built(gallery)
     with atomic_path(file) as temporary:
         faiss.write_index(index, str(temporary))
@@ -72,6 +74,20 @@ def recall(found: IntArray, exact: IntArray) -> float:
     """Part of the exact nearest, int64 [Q, k], that is among those found, int64 [Q, k], whatever their order."""
     hits = sum(len(np.intersect1d(a, b)) for a, b in zip(found, exact, strict=True))
     return hits / exact.size
+
+
+def _kept(file: Path, noted: Path, about: dict[str, Any]) -> Any:
+    """The index that was written before; None where there is none of these vectors, or it was cut short."""
+    if not (file.is_file() and noted.is_file()):
+        return None
+    try:
+        if json.loads(noted.read_text(encoding="utf-8")) != about:
+            return None
+        index = _faiss().read_index(str(file))
+    except (ValueError, RuntimeError) as error:  # of JSON and its encoding; of faiss
+        log.warning("%s cannot be read and is made anew: %s", file, str(error).splitlines()[0])
+        return None
+    return index if index.ntotal == about["rows"] else None
 
 
 def _built(gallery: GalleryFile) -> Any:

@@ -51,6 +51,25 @@ def test_more_groups_are_looked_into_when_the_nearest_ones_are_too_small(tmp_pat
         nearest_by_index(open_index(gallery), vectors[:2], 10_001)
 
 
+@pytest.mark.parametrize("damaged", ["g.npz.faiss", "g.npz.faiss.json"])
+@pytest.mark.parametrize("left", [0, 20])
+def test_an_index_that_was_cut_short_is_made_anew_and_kept(
+    damaged: str, left: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    vectors = np.random.default_rng(2).normal(size=(50, 4)).astype(np.float32)
+    np.savez(tmp_path / "g.npz", vectors=vectors)
+    gallery = open_gallery(tmp_path / "g.npz")
+    open_index(gallery)
+    whole = {path.name: path.read_bytes() for path in tmp_path.glob("*.faiss*")}
+    (tmp_path / damaged).write_bytes(whole[damaged][:left])
+
+    _, rows = nearest_by_index(open_index(gallery), vectors[:3], 1)
+
+    assert rows.tolist() == [[0], [1], [2]]
+    assert f"{tmp_path / 'g.npz.faiss'} cannot be read and is made anew" in caplog.text
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.faiss*")} == whole
+
+
 def test_without_faiss_the_error_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "g.npz", vectors=np.ones((3, 2), np.float32))
     monkeypatch.setitem(sys.modules, "faiss", None)
