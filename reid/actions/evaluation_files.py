@@ -76,9 +76,14 @@ def write_evaluation(spec: ReIdentificationSpec, folder: Path, measured: Measure
     write_json(targets["metrics"], _facts(measured))
     write_text(targets["cmc"], _table(("rank", "matching_rate"), enumerate(curve.tolist(), start=1)))
     write_text(targets["queries"], _table(_QUERY_COLUMNS, _query_rows(embedded.query, evaluation)))
-    write_text(targets["camera_pairs"], _table(_CAMERA_COLUMNS, _camera_rows(evaluation)))
     plot_cmc(curve, targets["cmc_curve"], mean_ap=evaluation.metrics.mean_ap, protocol=measured.small_print)
     absent = set()
+    if evaluation.camera_pairs is not None:
+        cells = evaluation.camera_pairs.cells()
+        rows = ([cell[name] for name in _CAMERA_COLUMNS] for cell in cells)
+        write_text(targets["camera_pairs"], _table(_CAMERA_COLUMNS, rows))
+    else:
+        absent.add("camera_pairs")
     if evaluation.verification is not None:
         write_json(targets["verification"], evaluation.verification.to_dict(), indent=None)
     else:
@@ -121,18 +126,6 @@ def _query_rows(query: Embeddings, evaluation: Evaluation) -> Iterator[tuple[obj
         ("" if math.isnan(rank) else int(rank) for rank in figures.first_match_rank.tolist()),
         _blank(figures.average_precision.tolist()),
         _blank(figures.inverse_negative_penalty.tolist()),
-        strict=True,
-    )
-
-
-def _camera_rows(evaluation: Evaluation) -> Iterator[tuple[object, ...]]:
-    pairs = evaluation.camera_pairs
-    cameras = [(a, b) for a in pairs.query_cameras.tolist() for b in pairs.gallery_cameras.tolist()]
-    return zip(
-        *zip(*cameras, strict=True),
-        pairs.num_queries.ravel().tolist(),
-        _blank(pairs.mean_ap.ravel().tolist()),
-        _blank(pairs.rank_1.ravel().tolist()),
         strict=True,
     )
 

@@ -5,7 +5,7 @@ Source of the outline: Mitchell et al., Model Cards for Model Reporting, FAT* 20
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,17 +57,6 @@ class CardFigures:
     command: str = ""
 
 
-@dataclass(frozen=True)
-class _CameraPair:
-    """Queries of one camera ranked against the gallery images of another alone; fractions."""
-
-    query: int
-    gallery: int
-    queries: int
-    mean_ap: float
-    rank_1: float
-
-
 def write_card(
     path: Path,
     *,
@@ -90,7 +79,7 @@ def write_card(
         checked_on: what the exported file was compared with the network on, such as "query images".
     """
     metrics = figures.metrics
-    pairs = _camera_pairs(metrics["camera_pairs"]) if metrics else []
+    pairs = _weakest_first(metrics["camera_pairs"] or []) if metrics else []
     card = render_markdown(
         "card.md.j2",
         {
@@ -111,12 +100,6 @@ def write_card(
     return path
 
 
-def _camera_pairs(matrices: Mapping[str, Any]) -> list[_CameraPair]:
-    """The pairs where somebody can be scored, lowest mAP first."""
-    pairs = [
-        _CameraPair(query, gallery, *(matrices[key][a][b] for key in ("queries", "mAP", "cmc_rank_1")))
-        for a, query in enumerate(matrices["query_cameras"])
-        for b, gallery in enumerate(matrices["gallery_cameras"])
-        if matrices["queries"][a][b]
-    ]
-    return sorted(pairs, key=lambda pair: (pair.mean_ap, pair.query, pair.gallery))
+def _weakest_first(pairs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Lowest mAP first."""
+    return sorted(pairs, key=lambda pair: (pair["mAP"], pair["query_camera"], pair["gallery_camera"]))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from reid.retrieval.embeddings import Embeddings, IntArray
 from reid.retrieval.metrics import APForm, Float64Array, grouped_average_precision
 from reid.retrieval.ranking import Ranking
+
+MOST_CAMERAS = 64
+"""On each side. With more, such as a camera of its own for each image, pairs say nothing and the matrix grows huge."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,29 @@ class CameraPairs:
     rank_1: Float64Array
     num_queries: IntArray
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON, a list for each query camera; None where nobody can be scored."""
-        return {
-            "query_cameras": self.query_cameras.tolist(),
-            "gallery_cameras": self.gallery_cameras.tolist(),
-            "mAP": _without_nan(self.mean_ap),
-            "cmc_rank_1": _without_nan(self.rank_1),
-            "queries": self.num_queries.tolist(),
-        }
+    def cells(self) -> list[dict[str, int | float]]:
+        """Plain JSON, one entry for each pair with a scored query, by query camera and then by gallery camera."""
+        return [
+            {
+                "query_camera": int(self.query_cameras[a]),
+                "gallery_camera": int(self.gallery_cameras[b]),
+                "queries": int(self.num_queries[a, b]),
+                "mAP": float(self.mean_ap[a, b]),
+                "cmc_rank_1": float(self.rank_1[a, b]),
+            }
+            for a, b in np.argwhere(self.num_queries).tolist()
+        ]
+
+
+def too_many_cameras(query: Embeddings, gallery: Embeddings) -> str:
+    """Why there is no matrix of camera pairs, as a sentence; empty where there is one."""
+    queries, images = (len(np.unique(side.camids)) for side in (query, gallery))
+    if max(queries, images) <= MOST_CAMERAS:
+        return ""
+    return (
+        f"Pairs of cameras are not measured: more than {MOST_CAMERAS} cameras on a side (queries: {queries:,}, "
+        f"gallery: {images:,})."
+    )
 
 
 def camera_pairs(ranking: Ranking, query: Embeddings, gallery: Embeddings, *, form: APForm = "sum") -> CameraPairs:
@@ -46,6 +62,8 @@ def camera_pairs(ranking: Ranking, query: Embeddings, gallery: Embeddings, *, fo
 
     A match's rank among the images of its own camera is its rank in a gallery of that camera alone, and the ranking
     knows it (`match_camera_ranks`). Under the same-camera rule the pair of a camera with itself has no value.
+
+    `too_many_cameras` says where it is not worth its size, which grows with the product of the two numbers of cameras.
 
     Args:
         ranking: of query against gallery.
@@ -73,7 +91,3 @@ def camera_pairs(ranking: Ranking, query: Embeddings, gallery: Embeddings, *, fo
         return means
 
     return CameraPairs(query_cameras, gallery_cameras, mean(ap), mean(first), counts)
-
-
-def _without_nan(matrix: Float64Array) -> list[list[float | None]]:
-    return [[None if np.isnan(value) else value for value in row] for row in matrix.tolist()]

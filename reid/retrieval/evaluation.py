@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
-from reid.retrieval.cameras import CameraPairs, camera_pairs
+from reid.retrieval.cameras import CameraPairs, camera_pairs, too_many_cameras
 from reid.retrieval.embeddings import Embeddings, IntArray
 from reid.retrieval.intervals import bootstrap_intervals
 from reid.retrieval.metrics import (
@@ -20,6 +21,8 @@ from reid.retrieval.metrics import (
 )
 from reid.retrieval.ranking import Ranking
 from reid.retrieval.verification import Verification, verify
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,15 +57,17 @@ class Evaluation:
         per_query: the same by query.
         intervals: 95 % low and high of "cmc_rank_1", "cmc_rank_5", "cmc_rank_10", "mAP" and "mINP", by a bootstrap over
             query identities; empty where none was asked for or fewer than two identities are scored.
-        camera_pairs: mAP and rank-1 by query and gallery camera.
+        camera_pairs: mAP and rank-1 by query and gallery camera; None with too many cameras.
         verification: error rates of distance thresholds; None without a same or without a different pair.
+        camera_pairs_left_out: a sentence on why there are no camera pairs; empty where there are.
     """
 
     metrics: RetrievalMetrics
     per_query: PerQuery
     intervals: dict[str, tuple[float, float]]
-    camera_pairs: CameraPairs
+    camera_pairs: CameraPairs | None
     verification: Verification | None
+    camera_pairs_left_out: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """What `metrics.json` says of it: plain JSON, None where a figure has no value."""
@@ -74,7 +79,8 @@ class Evaluation:
             "queries_without_match": metrics.num_queries - metrics.num_scored,
             "intervals": {name: list(ends) for name, ends in self.intervals.items()},
             "verification": self.verification.summary() if self.verification else None,
-            "camera_pairs": self.camera_pairs.to_dict(),
+            "camera_pairs": self.camera_pairs.cells() if self.camera_pairs else None,
+            "camera_pairs_left_out": self.camera_pairs_left_out or None,
         }
 
 
@@ -104,12 +110,16 @@ def evaluate_ranking(
     """
     metrics = measure(ranking, max_rank=max_rank, form=average_precision)
     per_query = _per_query(ranking, average_precision)
+    left_out = too_many_cameras(query, gallery)
+    if left_out:
+        log.info("%s", left_out)
     return Evaluation(
         metrics=metrics,
         per_query=per_query,
         intervals=bootstrap_intervals(per_query.by_figure(), query.pids, resamples=resamples, seed=seed),
-        camera_pairs=camera_pairs(ranking, query, gallery, form=average_precision),
+        camera_pairs=None if left_out else camera_pairs(ranking, query, gallery, form=average_precision),
         verification=verify(ranking),
+        camera_pairs_left_out=left_out,
     )
 
 

@@ -180,14 +180,29 @@ def test_queries_csv_has_a_row_for_each_query_and_blanks_where_it_has_no_match(r
     assert (facts(result)["queries"], facts(result)["queries_scored"]) == (10, len(scored))
 
 
-def test_camera_pairs_csv_has_a_row_for_each_pair(run: Evaluate, tmp_path: Path) -> None:
+def test_camera_pairs_csv_has_a_row_for_each_pair_with_scored_queries(run: Evaluate, tmp_path: Path) -> None:
     result = run(f"evaluate.embeddings={both(tmp_path / 'both.npz', people())}")
     with result.files["camera_pairs"].open(newline="") as file:
-        rows = {(row["query_camera"], row["gallery_camera"]): row for row in csv.DictReader(file)}
+        rows = list(csv.DictReader(file))
 
-    assert len(rows) == 9
-    assert (rows["2", "2"]["mAP"], rows["2", "2"]["queries"]) == ("", "0")  # left out by the camera rule
-    assert facts(result)["camera_pairs"]["mAP"][0][1] == pytest.approx(float(rows["1", "2"]["mAP"]))
+    assert [(row["query_camera"], row["gallery_camera"]) for row in rows] == [
+        ("1", "2"), ("1", "3"), ("2", "1"), ("2", "3"), ("3", "1"), ("3", "2"),
+    ]  # fmt: skip
+    assert [float(row["mAP"]) for row in rows] == [cell["mAP"] for cell in facts(result)["camera_pairs"]]
+
+
+def test_a_camera_for_each_image_leaves_the_camera_pairs_out_and_says_so(run: Evaluate, tmp_path: Path) -> None:
+    sides = people(gallery=100)
+    with_pairs = run(f"evaluate.embeddings={both(tmp_path / 'few.npz', sides)}").files["camera_pairs"]
+    assert with_pairs.exists()
+    sides["gallery"]["camid"] = np.arange(10, 110)
+    result = run(f"evaluate.embeddings={both(tmp_path / 'many.npz', sides)}", "evaluate.report=true")
+
+    reason = facts(result)["camera_pairs_left_out"]
+    assert f"gallery: {np.count_nonzero(sides['gallery']['pid'] >= 0)}" in reason
+    assert facts(result)["camera_pairs"] is None
+    assert not with_pairs.exists()
+    assert reason in result.files["report"].read_text(encoding="utf-8")
 
 
 def test_every_choice_that_moves_a_figure_stands_in_the_protocol(run: Evaluate, tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """The matrix of camera pairs, by hand and against a ranking of each camera's gallery alone."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 
-from reid.retrieval.cameras import CameraPairs, camera_pairs
+from reid.retrieval.cameras import MOST_CAMERAS, CameraPairs, camera_pairs
+from reid.retrieval.evaluation import evaluate_ranking
 from tests import oracles
 from tests.retrieval.scenes import Scene, on_a_line, scattered
 
@@ -49,15 +51,29 @@ def test_the_form_of_average_precision_reaches_every_cell():
     assert pairs.mean_ap.tolist() == [[(0 / 1 + 1 / 2) / 2]]
 
 
-def test_json_has_none_where_there_is_no_value():
-    plain = _pairs(on_a_line([(1, 7, 2), (2, 9, 3)])).to_dict()
-    assert json.loads(json.dumps(plain, allow_nan=False)) == {
-        "query_cameras": [1],
-        "gallery_cameras": [2, 3],
-        "mAP": [[1.0, None]],
-        "cmc_rank_1": [[1.0, None]],
-        "queries": [[1, 0]],
-    }
+def test_json_lists_the_pairs_with_a_scored_query_alone():
+    cells = _pairs(on_a_line([(1, 7, 2), (2, 9, 3)])).cells()
+    assert json.loads(json.dumps(cells, allow_nan=False)) == [
+        {"query_camera": 1, "gallery_camera": 2, "queries": 1, "mAP": 1.0, "cmc_rank_1": 1.0}
+    ]
+
+
+def _under_as_many_cameras(count: int) -> dict[str, Any]:
+    scene = on_a_line([(step, 7, 1 + step) for step in range(1, count + 1)])
+    return evaluate_ranking(scene.rank(), scene.query, scene.gallery, resamples=0).to_dict()
+
+
+def test_pairs_of_64_cameras_are_measured():
+    facts = _under_as_many_cameras(MOST_CAMERAS)
+    assert (len(facts["camera_pairs"]), facts["camera_pairs_left_out"]) == (64, None)
+
+
+def test_pairs_of_65_cameras_are_left_out_with_a_reason():
+    facts = _under_as_many_cameras(MOST_CAMERAS + 1)
+    assert facts["camera_pairs"] is None
+    assert facts["camera_pairs_left_out"] == (
+        "Pairs of cameras are not measured: more than 64 cameras on a side (queries: 1, gallery: 65)."
+    )
 
 
 @pytest.mark.parametrize("ties", [False, True])
