@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from reid.errors import DataError
 from reid.retrieval.columns import CAMIDS, PATHS, PIDS, SIDES, SUBSETS, Columns, first, uneven, vectors_in
+from reid.retrieval.label_values import text
 
 METADATA = b"reid"
 """Key of the Arrow schema's metadata under which our own .parquet files say, as JSON, how they were made."""
@@ -80,7 +81,7 @@ def _npz_part(arrays: Any, part: str, prefix: str, *, vectors: npt.NDArray[Any],
         vectors=vectors,
         pids=array(PIDS),
         camids=array(CAMIDS),
-        paths=() if paths is None else tuple(_text(value) for value in paths.tolist()),
+        paths=() if paths is None else tuple(text(value) for value in paths.tolist()),
         sides=(part,) * vectors.shape[0] if part and vectors.ndim else (),
     )
 
@@ -101,7 +102,7 @@ def _read_parquet(path: Path) -> Columns:
         vectors=_matrix(table[vectors], path),
         pids=None if pids is None else pids.to_numpy(),
         camids=None if camids is None else camids.to_numpy(),
-        paths=() if paths is None else tuple(str(value) for value in paths.to_pylist()),
+        paths=() if paths is None else tuple(text(value) for value in paths.to_pylist()),
         sides=() if subsets is None else tuple(str(value) for value in subsets.to_pylist()),
         metadata=metadata,
     )
@@ -164,7 +165,3 @@ def _image(entry: Any, *, row: int, path: Path) -> tuple[str, npt.NDArray[np.flo
             "write the file again with inference, or convert it to .npz or .parquet",
         ) from error
     return name, vector
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

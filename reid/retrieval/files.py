@@ -10,18 +10,15 @@ from pathlib import Path, PurePath
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from reid.errors import DataError
-from reid.labels import JUNK_PID, labels_of
+from reid.labels import labels_of
 from reid.retrieval.columns import Columns
 from reid.retrieval.embeddings import BoolArray, FloatArray, IntArray, require_comparable
 from reid.retrieval.file_formats import read_columns
+from reid.retrieval.label_values import UNKNOWN, whole_numbers
 
 Side = Literal["query", "gallery"]
-
-UNKNOWN = -2
-"""Identity and camera of a row for which the file gives none."""
 
 
 @dataclass(frozen=True)
@@ -132,12 +129,10 @@ def _checked(path: Path, columns: Columns) -> EmbeddingFile:
         vectors, lambda row: f"row {row} of {place}" + (f" ({columns.paths[row]})" if columns.paths else "")
     )
     from_names = columns.pids is None or columns.camids is None
-    if from_names:
+    if columns.pids is None or columns.camids is None:
         pids, camids = _labels_of(columns.paths) if columns.paths else (np.full(count, UNKNOWN),) * 2
     else:
-        pids, camids = (
-            _integers(values, name, place) for values, name in ((columns.pids, "pid"), (columns.camids, "camid"))
-        )
+        pids, camids = whole_numbers(columns.pids, "pid", place), whole_numbers(columns.camids, "camid", place)
     return EmbeddingFile(
         path, columns.found, vectors, pids, camids, columns.paths, columns.sides, from_names, columns.metadata
     )
@@ -147,49 +142,3 @@ def _labels_of(paths: tuple[str, ...]) -> tuple[IntArray, IntArray]:
     labels = [labels_of(PurePath(path).name) or (UNKNOWN, UNKNOWN) for path in paths]
     pids, camids = np.array(labels, dtype=np.int64).reshape(-1, 2).T
     return pids, camids
-
-
-def _integers(values: npt.NDArray[Any] | None, name: str, place: str) -> IntArray:
-    """int64 [N]; `UNKNOWN` where a value is missing (null in a table reads as NaN).
-
-    Whole numbers stay whole numbers on the way, since floating point merges neighbours: 2**60 and 2**60 + 1 are one.
-    """
-    assert values is not None
-    if np.issubdtype(values.dtype, np.integer):
-        numbers, missing = values, np.zeros(len(values), np.bool_)
-        wrong = (values < JUNK_PID) | (values > np.iinfo(np.int64).max)
-    else:
-        numbers, missing = _floats(values)
-        _require_exact(numbers, values, name, place)
-        wrong = ~missing & ((numbers != np.floor(numbers)) | np.isinf(numbers) | (numbers < JUNK_PID))
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise DataError(
-            f"{name} of row {row} of {place} is {values[row : row + 1].tolist()[0]!r}",
-            "identities and cameras are whole numbers up to 2^63 - 1, with -1 for junk and 0 for distractors",
-            "number identities and cameras, and write the file again",
-        )
-    return np.where(missing, UNKNOWN, numbers).astype(np.int64)
-
-
-def _floats(values: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], BoolArray]:
-    """float64 [N], infinite throughout where one is no number, and bool [N], where a value is missing."""
-    try:
-        numbers = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        numbers = np.full(len(values), np.inf)
-    return numbers, np.isnan(numbers)
-
-
-def _require_exact(numbers: npt.NDArray[np.float64], values: npt.NDArray[Any], name: str, place: str) -> None:
-    """Refuses finite numbers so large that their type does not tell whole neighbours apart."""
-    kind = values.dtype if values.dtype in (np.float16, np.float32) else numbers.dtype
-    limit = 2 ** (np.finfo(kind).nmant + 1)
-    merged = np.isfinite(numbers) & (numbers >= limit)
-    if merged.any():
-        row = int(merged.argmax())
-        raise DataError(
-            f"{name} of row {row} of {place} is {values[row : row + 1].tolist()[0]!r}, read as {kind}",
-            f"from {limit:,} on, that type gives different whole numbers one value, so two people could become one",
-            "write the labels as int64 without empty values, or number them from 1",
-        )

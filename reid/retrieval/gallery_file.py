@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from reid.errors import DataError
 from reid.retrieval.embeddings import FloatArray, IntArray
+from reid.retrieval.label_values import UNKNOWN, text, whole_numbers
 from reid.retrieval.search import BLOCK_ROWS
 
 Subset = Literal["gallery", "query", "all"]
@@ -86,8 +88,40 @@ def pick(rows: Sequence[int], dim: int, blocks: Iterable[FloatArray]) -> FloatAr
     return found
 
 
+def images_of(
+    rows: Sequence[int],
+    paths: Sequence[object] | None,
+    pids: npt.NDArray[Any] | None,
+    camids: npt.NDArray[Any] | None,
+    place: Path,
+) -> list[GalleryImage]:
+    """What a file says of some of its rows.
+
+    Args:
+        rows: of the file.
+        paths: text or bytes of those rows; None where the file has none, as the next two.
+        pids: of all rows.
+        camids: of all rows.
+        place: the file, for messages.
+
+    Raises:
+        DataError: an identity or camera is no whole number; the row is named.
+    """
+    nothing = [None] * len(rows)
+    names = [None if path is None else text(path) for path in paths or nothing]
+    labels = [_labels(rows, values, name, place) for name, values in (("pid", pids), ("camid", camids))]
+    return [GalleryImage(*values) for values in zip(names, *labels, strict=True)]
+
+
 def no_vectors(path: Path, found: Sequence[str], wanted: str) -> DataError:
     """The error of a file without embeddings, naming what it holds instead."""
     return DataError(
         f"{path} has no {wanted}; it holds {', '.join(found) or 'nothing'}", "there are no vectors to search", FIX
     )
+
+
+def _labels(rows: Sequence[int], values: npt.NDArray[Any] | None, name: str, place: Path) -> list[int | None]:
+    if values is None:
+        return [None] * len(rows)
+    known = whole_numbers(values, name, str(place))[np.asarray(rows, np.int64)].tolist()
+    return [None if label == UNKNOWN else label for label in known]

@@ -13,7 +13,7 @@ import numpy as np
 from reid.errors import DataError
 from reid.retrieval.columns import CAMIDS, PATHS, PIDS, VECTORS, first
 from reid.retrieval.embeddings import FloatArray
-from reid.retrieval.gallery_file import GalleryImage, Subset, no_vectors, pick, reading
+from reid.retrieval.gallery_file import GalleryImage, Subset, images_of, no_vectors, pick, reading
 from reid.retrieval.search import BLOCK_ROWS
 
 
@@ -46,7 +46,9 @@ class NpzGallery:
             for start in range(0, self.total, size):
                 rows = min(size, self.total - start)
                 numbers = np.frombuffer(file.read(rows * self.dim * dtype.itemsize), dtype)
-                yield start, numbers.reshape(rows, self.dim).astype(np.float32, copy=False)
+                with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, and is then named
+                    block = numbers.reshape(rows, self.dim).astype(np.float32, copy=False)
+                yield start, block
 
     def vectors(self, rows: Sequence[int]) -> FloatArray:
         """See `GalleryFile`."""
@@ -54,13 +56,18 @@ class NpzGallery:
 
     def images(self, rows: Sequence[int]) -> list[GalleryImage]:
         """See `GalleryFile`."""
-        wanted = np.asarray(rows, np.int64)
         with reading(self.path), np.load(self.path, allow_pickle=False) as arrays:
-            paths, pids, camids = (arrays[name][wanted].tolist() if name else None for name in self._labels)
-        nothing = [None] * len(rows)
-        return [
-            GalleryImage(*values) for values in zip(paths or nothing, pids or nothing, camids or nothing, strict=True)
-        ]
+            labels = [None if name is None else arrays[name].reshape(-1) for name in self._labels]
+        for name, values in zip(self._labels, labels, strict=True):
+            if values is not None and len(values) != self.total:
+                raise DataError(
+                    f"{self.path} has {self.total:,} vectors in {self._name} and {len(values):,} values in {name}",
+                    "each vector needs one of each",
+                    "write the file again with as many labels as vectors",
+                )
+        paths, pids, camids = labels
+        named = None if paths is None else paths[np.asarray(rows, np.int64)].tolist()
+        return images_of(rows, named, pids, camids, self.path)
 
     @contextmanager
     def _stream(self) -> Iterator[tuple[tuple[int, ...], np.dtype[Any], Any]]:
@@ -69,10 +76,10 @@ class NpzGallery:
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, by_columns, dtype = read(file)
-            if by_columns or dtype.kind != "f":
+            if by_columns or dtype.kind not in "fiu":
                 raise DataError(
                     f"the array {self._name} of {self.path} is {dtype}{', stored by columns' if by_columns else ''}",
-                    "vectors are rows of floating-point numbers",
+                    "vectors are rows of real numbers",
                     "write numpy.ascontiguousarray(vectors, numpy.float32)",
                 )
             yield shape, dtype, file

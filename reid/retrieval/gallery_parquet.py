@@ -13,7 +13,7 @@ from reid.errors import DataError
 from reid.retrieval.columns import CAMIDS, PATHS, PIDS, SUBSETS, first, vectors_in
 from reid.retrieval.embeddings import FloatArray
 from reid.retrieval.file_formats import METADATA
-from reid.retrieval.gallery_file import GalleryImage, Subset, pick, reading
+from reid.retrieval.gallery_file import GalleryImage, Subset, images_of, pick, reading
 from reid.retrieval.search import BLOCK_ROWS
 
 if TYPE_CHECKING:
@@ -57,10 +57,15 @@ class ParquetGallery:
     def images(self, rows: Sequence[int]) -> list[GalleryImage]:
         """See `GalleryFile`."""
         with reading(self.path), self._open() as file:
-            table = file.read([name for name in self._labels if name]).take(np.asarray(rows, np.int64))
-        nothing = [None] * len(rows)
-        columns = (table[name].to_pylist() if name else nothing for name in self._labels)
-        return [GalleryImage(*values) for values in zip(*columns, strict=True)]
+            table = file.read([name for name in self._labels if name])
+        paths, pids, camids = (table[name] if name else None for name in self._labels)
+        return images_of(
+            rows,
+            None if paths is None else paths.take(np.asarray(rows, np.int64)).to_pylist(),
+            None if pids is None else pids.to_numpy(),
+            None if camids is None else camids.to_numpy(),
+            self.path,
+        )
 
     def _open(self) -> pq.ParquetFile:
         import pyarrow.parquet as pq

@@ -10,7 +10,8 @@ from reid.errors import DataError
 from reid.labels import JUNK_PID
 from reid.retrieval.columns import CAMIDS, PATHS, PIDS
 from reid.retrieval.embeddings import BoolArray, Embeddings
-from reid.retrieval.files import UNKNOWN, EmbeddingFile, Side
+from reid.retrieval.files import EmbeddingFile, Side
+from reid.retrieval.label_values import UNKNOWN
 
 
 @dataclass(frozen=True)

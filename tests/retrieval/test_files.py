@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from reid.errors import DataError
-from reid.retrieval.files import UNKNOWN, read_embeddings
+from reid.retrieval.files import read_embeddings
+from reid.retrieval.label_values import UNKNOWN
 from reid.retrieval.sides import labelled
 
 VECTORS = np.array([[1, 2], [3, 4], [5, 6]], np.float32)

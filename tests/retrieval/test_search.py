@@ -126,6 +126,40 @@ def test_every_kind_of_file_gives_all_vectors_in_blocks_and_its_labels(kind: str
     assert gallery.images([7, 2]) == [GalleryImage("7.jpg", 27, 1), GalleryImage("2.jpg", 22, 0)]
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_vectors_of_whole_numbers_are_searched(dtype: type, tmp_path: Path) -> None:
+    np.savez(tmp_path / "g.npz", vectors=np.array([[3, 1], [0, 200]], dtype))
+
+    ((start, block),) = open_gallery(tmp_path / "g.npz").blocks()
+
+    assert (start, block.dtype, block.tolist()) == (0, np.float32, [[3.0, 1.0], [0.0, 200.0]])
+
+
+@pytest.mark.parametrize("name", ["g.npz", "g.parquet"])
+def test_paths_of_bytes_are_text_and_labels_are_whole_numbers_or_nothing(name: str, tmp_path: Path) -> None:
+    path, vectors = tmp_path / name, np.ones((2, 3), np.float32)
+    paths, pids = ["a/\N{LATIN SMALL LETTER U WITH DIAERESIS}.jpg".encode(), b"b.jpg"], [7.0, np.nan]
+    if name == "g.npz":
+        np.savez(path, vectors=vectors, path=np.array(paths), pid=pids, camid=[[1], [2]])
+    else:
+        write_table(path, vectors, img_path=pa.array(paths, pa.binary()), pid=pa.array([7, None]), camid=[1, 2])
+
+    images = open_gallery(path).images([1, 0])
+
+    assert images == [GalleryImage("b.jpg", None, 2), GalleryImage("a/\xfc.jpg", 7, 1)]
+    assert {type(value) for image in images for value in (image.pid, image.camid)} == {int, type(None)}
+
+
+def test_labels_of_another_number_or_kind_are_refused_with_the_row(tmp_path: Path) -> None:
+    np.savez(tmp_path / "few.npz", vectors=np.ones((3, 2)), pid=[1, 2])
+    np.savez(tmp_path / "half.npz", vectors=np.ones((3, 2)), pid=[1, 2, 2.5])
+
+    with pytest.raises(DataError, match="has 3 vectors in vectors and 2 values in pid"):
+        open_gallery(tmp_path / "few.npz").images([0])
+    with pytest.raises(DataError, match=r"pid of row 2 of .*half\.npz is 2\.5"):
+        open_gallery(tmp_path / "half.npz").images([0])
+
+
 def test_only_the_rows_of_the_subset_are_searched_and_positions_lead_back_to_rows_of_the_file(tmp_path: Path) -> None:
     sides = ["query", "gallery", "query", "query", "query", "query", "query", "gallery", "gallery", "query"]
     vectors = np.arange(1, 11, dtype=np.float32)[:, None]
@@ -155,13 +189,13 @@ def test_a_subset_without_rows_is_refused(tmp_path: Path) -> None:
 def test_files_without_vectors_say_what_they_hold(tmp_path: Path) -> None:
     pq.write_table(pa.table({"img_path": ["a"], "pid": [1]}), tmp_path / "labels.parquet")
     np.savez(tmp_path / "labels.npz", pid=[1, 2])
-    np.savez(tmp_path / "whole.npz", vectors=np.ones((2, 3), np.int64))
+    np.savez(tmp_path / "complex.npz", vectors=np.ones((2, 3), np.complex64))
     np.savez(tmp_path / "flat.npz", vectors=np.ones(3))
 
     for name, said in (
         ("labels.parquet", "has no embeddings: it holds img_path, pid"),
         ("labels.npz", "has no array gallery or embedding or embeddings or vectors; it holds pid"),
-        ("whole.npz", "the array vectors of .* is int64"),
+        ("complex.npz", "the array vectors of .* is complex64"),
         ("flat.npz", r"has no array of shape \[N, D\]; it holds vectors of shape \(3,\)"),
     ):
         with pytest.raises(DataError, match=said):
