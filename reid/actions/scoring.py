@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+_LISTED = 10  # candidates of a query in the report, however few `re_ranking.max_rank` draws
+
 
 @dataclass(frozen=True)
 class QueryAndGallery:
@@ -115,7 +117,8 @@ def rank_by(spec: ReIdentificationSpec, query: Embeddings, gallery: Embeddings, 
         )
     else:
         distances = EuclideanDistance(query, gallery, l2_normalise=chosen.l2_normalise, device=device)
-    return rank(distances, query, gallery, exclude=chosen.exclude, top_k=section.max_rank, memory_bytes=memory_bytes)
+    top_k = max(section.max_rank, _LISTED)
+    return rank(distances, query, gallery, exclude=chosen.exclude, top_k=top_k, memory_bytes=memory_bytes)
 
 
 def batch_size_of(spec: ReIdentificationSpec, action: str) -> int:

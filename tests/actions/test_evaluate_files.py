@@ -20,6 +20,7 @@ from reid.files import sha256_of
 from reid.spec.load import load_spec
 from tests import oracles
 from tests.actions.conftest import draw
+from tests.report.pages import lists_in
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "data" / "golden" / "embeddings_a.npz"
 
@@ -203,6 +204,16 @@ def test_a_camera_for_each_image_leaves_the_camera_pairs_out_and_says_so(run: Ev
     assert facts(result)["camera_pairs"] is None
     assert not with_pairs.exists()
     assert reason in result.files["report"].read_text(encoding="utf-8")
+
+
+def test_the_report_shows_the_ten_nearest_whatever_length_is_drawn(run: Evaluate, tmp_path: Path) -> None:
+    path = both(tmp_path / "both.npz", people())
+    result = run(f"evaluate.embeddings={path}", "evaluate.report=true", "re_ranking.max_rank=3")
+
+    page = result.files["report"].read_text(encoding="utf-8")
+    assert {len(query["tiles"]["gallery"]) for query in lists_in(page)["queries"]} == {10}
+    with result.files["cmc"].open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 3
 
 
 def test_every_choice_that_moves_a_figure_stands_in_the_protocol(run: Evaluate, tmp_path: Path) -> None:
