@@ -9,9 +9,9 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
 from reid.retrieval.embeddings import FloatArray, IntArray
+from reid.retrieval.kernels import kernel
 from reid.retrieval.threads import in_threads
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def add_squares(products: FloatArray, row_squares: FloatArray, column_squares: F
     in_threads(lambda begin, end: _add_squares(products, begin, end, row_squares, column_squares), len(products))
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _add_squares(products, begin, end, row_squares, column_squares):  # type: ignore[no-untyped-def]
     for i in range(begin, end):
         row, square = products[i], row_squares[i]
@@ -79,7 +79,7 @@ def _add_squares(products, begin, end, row_squares, column_squares):  # type: ig
             row[j] = max(row[j] + square + column_squares[j], np.float32(0.0))
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def insert(distances, indices, flags, distance, index, flag):  # type: ignore[no-untyped-def]
     """Puts an entry into lists [K] kept in order of distance, wrong before right, index; the last one drops out."""
     size = len(distances)
@@ -97,7 +97,7 @@ def insert(distances, indices, flags, distance, index, flag):  # type: ignore[no
         distances[at], indices[at], flags[at] = distance, index, flag
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _rank_rows(  # type: ignore[no-untyped-def]
     block,
     begin,
@@ -119,36 +119,28 @@ def _rank_rows(  # type: ignore[no-untyped-def]
     top_matches,
 ):
     last = len(histogram) - 1
+    own_list = np.full(num_cameras, -1, np.int64)  # number of a camera among those of the query's matches
     for q in range(begin, end):
         row = block[q]
         for e in range(excluded_offsets[q], excluded_offsets[q + 1]):
             row[excluded_rows[e]] = math.inf
         first, stop = offsets[q], offsets[q + 1]
-        for m in range(first, stop):  # insertion sort by distance; equal ones stay in the order of rows
-            column = rows[m]
-            distance = row[column]
-            row[column] = math.inf
-            at = m
-            while at > first and distances[at - 1] > distance:
-                distances[at], rows[at] = distances[at - 1], rows[at - 1]
-                at -= 1
-            distances[at], rows[at] = distance, column
-        matches = distances[first:stop]
         count = stop - first
-        found = np.zeros((num_cameras, count), np.int64)
+        _sort_matches(row, rows[first:stop], distances[first:stop])
+        matches = distances[first:stop]
+        starts, place, in_camera = _by_camera(rows[first:stop], matches, camera, own_list)
+        before, before_in_camera = np.zeros(count, np.int64), np.zeros(count, np.int64)
         farthest = matches[count - 1] if count else np.float32(-1.0)
         kth = top_distances[q, -1]
         for column in range(len(row)):
             distance = row[column]
             if distance <= farthest:  # a wrong image stands before every match at least as far
-                low, high = 0, count - 1
-                while low < high:
-                    middle = (low + high) // 2
-                    if matches[middle] < distance:
-                        low = middle + 1
-                    else:
-                        high = middle
-                found[camera[column], low] += 1
+                before[_first_as_far(matches, 0, count, distance)] += 1
+                own = own_list[camera[column]]
+                if own >= 0:
+                    at = _first_as_far(in_camera, starts[own], starts[own + 1], distance)
+                    if at < starts[own + 1]:
+                        before_in_camera[at] += 1
             if distance < kth:
                 insert(top_distances[q], top_indices[q], top_matches[q], distance, column, False)
                 kth = top_distances[q, -1]
@@ -156,16 +148,63 @@ def _rank_rows(  # type: ignore[no-untyped-def]
             for column in range(len(row)):
                 if row[column] < math.inf:
                     histogram[min(int(row[column] * bins_per_unit), last)] += 1
-        for c in range(num_cameras):  # from "first met at this match" to "before this match"
-            for s in range(1, count):
-                found[c, s] += found[c, s - 1]
-        for m in range(first, stop):
-            distance, slot, own = distances[m], m - first, camera[rows[m]]
-            if distance <= top_distances[q, -1]:
-                insert(top_distances[q], top_indices[q], top_matches[q], distance, rows[m], True)
-            ranks[m] = slot + 1
-            for c in range(num_cameras):
-                ranks[m] += found[c, slot]
-            camera_ranks[m] = found[own, slot] + 1
-            for other in range(first, m):
-                camera_ranks[m] += camera[rows[other]] == own
+        for own in range(len(starts) - 1):  # from "first met at this match" to "before this match", itself included
+            total = 0
+            for at in range(starts[own], starts[own + 1]):
+                total += before_in_camera[at] + 1
+                before_in_camera[at] = total
+        total = 0
+        for m in range(count):
+            total += before[m] + 1
+            ranks[first + m] = total
+            camera_ranks[first + m] = before_in_camera[place[m]]
+            if matches[m] <= top_distances[q, -1]:
+                insert(top_distances[q], top_indices[q], top_matches[q], matches[m], rows[first + m], True)
+        for m in range(count):
+            own_list[camera[rows[first + m]]] = -1
+
+
+@kernel()
+def _sort_matches(row, columns, distances):  # type: ignore[no-untyped-def]
+    """Takes the matches out of a row of distances; `columns` and `distances` [R] by distance, equal ones as given."""
+    for m in range(len(columns)):
+        distances[m] = row[columns[m]]
+        row[columns[m]] = math.inf
+    order = np.argsort(distances, kind="mergesort")
+    distances[:], columns[:] = distances[order], columns[order]
+
+
+@kernel()
+def _by_camera(columns, distances, camera, own_list):  # type: ignore[no-untyped-def]
+    """Parts the sorted matches [R] by camera, numbering the cameras met in `own_list`.
+
+    Returns where each camera's part begins [C + 1], the place of each match in the parts [R], and their distances [R].
+    """
+    count, met = len(columns), 0
+    sizes = np.zeros(count + 1, np.int64)
+    for m in range(count):
+        c = camera[columns[m]]
+        if own_list[c] < 0:
+            own_list[c] = met
+            met += 1
+        sizes[own_list[c] + 1] += 1
+    starts = np.cumsum(sizes[: met + 1])
+    free, place, parted = starts.copy(), np.empty(count, np.int64), np.empty(count, np.float32)
+    for m in range(count):
+        own = own_list[camera[columns[m]]]
+        place[m] = free[own]
+        parted[free[own]] = distances[m]
+        free[own] += 1
+    return starts, place, parted
+
+
+@kernel()
+def _first_as_far(distances, low, high, distance):  # type: ignore[no-untyped-def]
+    """Position in the sorted distances[low:high] of the first that is at least as far; `high` where none is."""
+    while low < high:
+        middle = (low + high) // 2
+        if distances[middle] < distance:
+            low = middle + 1
+        else:
+            high = middle
+    return low

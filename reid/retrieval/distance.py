@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import numpy as np
 
 from reid.errors import DataError
 from reid.retrieval.blocks import Block
-from reid.retrieval.embeddings import Embeddings, normalise
+from reid.retrieval.embeddings import Embeddings, FloatArray, normalise
 from reid.retrieval.products import products_of
 
 
@@ -47,17 +48,44 @@ class EuclideanDistance:
         check_same_dimension(query, gallery)
         self.name = "euclidean_l2_normalised" if l2_normalise else "euclidean"
         self.num_queries, self.num_gallery, self.dim = len(query), len(gallery), query.dim
-        sides = [query.vectors, gallery.vectors]
-        if l2_normalise:
-            sides = [normalise(side) for side in sides]
-        longest = [float(np.einsum("nd,nd->n", side, side).max()) ** 0.5 for side in sides]
-        self.largest = 4.0 if l2_normalise else sum(longest) ** 2
+        sides = comparable_vectors(query, gallery, l2_normalise=l2_normalise)
+        self.largest = 4.0 if l2_normalise else _power_of_two_above(sum(map(_longest, sides)) ** 2)
         self._products = products_of(*sides, device=str(device))
         self.bytes_per_pair = self._products.bytes_per_pair
 
     def rows(self, start: int, stop: int) -> Block:
         """float32 [stop - start, G] of |q|^2 + |g|^2 - 2 q.g, clamped at zero against rounding."""
         return self._products.rows(start, stop)
+
+
+def comparable_vectors(query: Embeddings, gallery: Embeddings, *, l2_normalise: bool) -> tuple[FloatArray, FloatArray]:
+    """Both sides as float32, so that |q|^2 + |g|^2 - 2 q.g keeps its precision.
+
+    Vectors that lie far from the origin and near each other would lose it in that difference, so both sides are moved
+    by the gallery's mean then: no distance changes. Others stay as they are.
+    """
+    sides = [side.vectors for side in (query, gallery)]
+    if l2_normalise:
+        sides = [normalise(side) for side in sides]
+    centre = sides[1].mean(axis=0, dtype=np.float64)
+    offset = float(centre @ centre)
+    spread = float(np.einsum("nd,nd->n", sides[1], sides[1]).mean(dtype=np.float64)) - offset
+    if offset > _FAR * max(spread, 0.0):
+        moved = centre.astype(np.float32)
+        sides = [side - moved for side in sides]
+    return sides[0], sides[1]
+
+
+_FAR = 16  # squared distance of the gallery's mean from the origin, in mean squared distances from that mean
+
+
+def _longest(side: FloatArray) -> float:
+    return math.sqrt(np.einsum("nd,nd->n", side, side).max())
+
+
+def _power_of_two_above(value: float) -> float:
+    """The bins of a histogram that ends at a power of two have edges without rounding."""
+    return math.ldexp(1.0, math.frexp(value)[1]) if value > 0 else 1.0
 
 
 def check_same_dimension(query: Embeddings, gallery: Embeddings) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from reid.retrieval.blocks import block_rows
 from reid.retrieval.compiled import insert
 from reid.retrieval.embeddings import FloatArray
-from reid.retrieval.products import HostProducts
+from reid.retrieval.kernels import kernel
+from reid.retrieval.products import HostProducts, minus_two_products
 from reid.retrieval.threads import in_threads
 
 IndexArray = npt.NDArray[np.int32]
@@ -58,9 +58,10 @@ def _on_host(vectors: FloatArray, count: int, rows: int) -> tuple[IndexArray, Fl
     largest = np.full(total, -np.inf, np.float32)
     for start in range(0, total, rows):
         stop = min(start + rows, total)
-        block = np.multiply(vectors[start:stop], -2.0, dtype=np.float32) @ vectors[start:].T  # [b, N - start]
+        block = minus_two_products(vectors[start:stop], vectors[start:])  # [b, N - start]
         _in_parts(_serve_rows, block, start, squares, indices, distances, largest, count=stop - start)
         _in_parts(_serve_columns, block, start, squares, indices, distances, largest, count=total - stop)
+        del block  # the next one is made while the name would still hold this
     return indices, np.maximum(largest + squares, np.float32(0.0))
 
 
@@ -69,7 +70,7 @@ def _in_parts(kernel: Any, *arguments: Any, count: int) -> None:
         in_threads(lambda begin, end: kernel(begin, end, *arguments), count)
 
 
-@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"})
+@kernel(fastmath={"nnan", "nsz", "reassoc"})
 def _extremes(row, squares, begin, end):  # type: ignore[no-untyped-def]
     low, high = np.float32(np.inf), np.float32(-np.inf)
     for j in range(begin, end):
@@ -78,7 +79,7 @@ def _extremes(row, squares, begin, end):  # type: ignore[no-untyped-def]
     return low, high
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _serve_rows(begin, end, block, start, squares, indices, distances, largest):  # type: ignore[no-untyped-def]
     size, flags = block.shape[1], np.zeros(indices.shape[1], np.bool_)
     others = squares[start:]
@@ -95,7 +96,7 @@ def _serve_rows(begin, end, block, start, squares, indices, distances, largest):
                         insert(distances[own], indices[own], flags, value, start + j, False)
 
 
-@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"})
+@kernel(fastmath={"nnan", "nsz", "reassoc"})
 def _note_extremes(row, square, kept, largest, begin, end):  # type: ignore[no-untyped-def]
     nearer = 0
     for j in range(begin, end):
@@ -105,7 +106,7 @@ def _note_extremes(row, square, kept, largest, begin, end):  # type: ignore[no-u
     return nearer
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _serve_columns(begin, end, block, start, squares, indices, distances, largest):  # type: ignore[no-untyped-def]
     rows, flags = len(block), np.zeros(indices.shape[1], np.bool_)
     offset = start + rows + begin  # the first point served here

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from reid.errors import DataError
 from reid.labels import DISTRACTOR_PID
 from reid.retrieval.embeddings import BoolArray, Embeddings, IntArray
+
+StringArray = npt.NDArray[np.str_]
 
 Exclude = Literal["same_camera", "same_image", "none"]
 """What a query's ranking leaves out: its identity under its own camera, the query's own image, or nothing."""
@@ -79,6 +83,13 @@ def _excluded(
             "without paths no gallery image can be told to be the query's own",
             "write the embeddings with a path for each row, or use evaluate.exclude=same_camera or none",
         )
-    names = [np.array([PurePath(path).name for path in side.paths]) for side in (query, gallery)]
-    own: BoolArray = same & (names[0][query_of_pair] == names[1][rows])
+    query_names, gallery_names = _names(query.paths, gallery.paths)
+    own: BoolArray = same & (query_names[query_of_pair] == gallery_names[rows])
     return own
+
+
+def _names(query: Sequence[str], gallery: Sequence[str]) -> tuple[StringArray, StringArray]:
+    """What tells an image: its path where the sides have some in common, else, of copies elsewhere, its base name."""
+    if set(query).isdisjoint(gallery):
+        query, gallery = ([PurePath(path).name for path in side] for side in (query, gallery))
+    return np.array(query), np.array(gallery)

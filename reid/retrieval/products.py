@@ -37,12 +37,24 @@ class HostProducts:
     bytes_per_pair = 5  # the distance, and what the passes keep beside it
 
     def __init__(self, query: FloatArray, gallery: FloatArray) -> None:
-        self._minus_two_query: FloatArray = np.multiply(query, -2.0, dtype=np.float32)
-        self._gallery = np.ascontiguousarray(gallery)
+        self._query, self._gallery = query, np.ascontiguousarray(gallery)
         self._query_squares, self._gallery_squares = (np.einsum("nd,nd->n", side, side) for side in (query, gallery))
 
     def rows(self, start: int, stop: int) -> FloatArray:
         """float32 [stop - start, G]."""
-        block: FloatArray = self._minus_two_query[start:stop] @ self._gallery.T  # [b, D] [D, G] -> [b, G]
+        block = minus_two_products(self._query[start:stop], self._gallery)
         add_squares(block, self._query_squares[start:stop], self._gallery_squares)
         return block
+
+
+_TILE = 4
+"""Rows of a product come in multiples of this. With other numbers of rows BLAS sums the last columns in another order:
+two equal gallery vectors get distances that differ in the last bit, and a tie is none."""
+
+
+def minus_two_products(rows: FloatArray, others: FloatArray) -> FloatArray:
+    """-2 a.b of float32 [b, D] and [n, D]: float32 [b, n], freshly allocated; equal vectors give equal products."""
+    padded = np.zeros((-(-len(rows) // _TILE) * _TILE, rows.shape[1]), np.float32)
+    np.multiply(rows, -2.0, out=padded[: len(rows)])
+    products: FloatArray = padded @ others.T  # [b, D] [D, n] -> [b, n]
+    return products[: len(rows)]

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from reid.retrieval.embeddings import FloatArray, IntArray
+from reid.retrieval.kernels import kernel
 from reid.retrieval.threads import in_threads
 
 IndexArray = npt.NDArray[np.int32]
@@ -129,7 +129,7 @@ def _sized(counts: IntArray) -> SparseRows:
     return SparseRows(offsets, np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.float32))
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _among(row, wanted, count):  # type: ignore[no-untyped-def]
     for a in range(count):  # noqa: SIM110
         if row[a] == wanted:
@@ -137,7 +137,7 @@ def _among(row, wanted, count):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+@kernel(fastmath={"reassoc", "contract"})
 def _dot(a, b):  # type: ignore[no-untyped-def]
     total = np.float32(0.0)
     for d in range(len(a)):
@@ -145,7 +145,7 @@ def _dot(a, b):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _reciprocal(  # type: ignore[no-untyped-def]
     neighbours, whole, half, vectors, squares, largest, begin, end, offsets, columns, weights, fill
 ):
@@ -192,7 +192,7 @@ def _reciprocal(  # type: ignore[no-untyped-def]
             weights[e] /= sum_of_weights
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _expand(  # type: ignore[no-untyped-def]
     in_offsets, in_columns, in_weights, neighbours, begin, end, offsets, columns, weights, fill
 ):
@@ -220,7 +220,7 @@ def _expand(  # type: ignore[no-untyped-def]
             weights[e] = sums[columns[e]] / k2
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _fill_columns(in_offsets, in_columns, in_weights, first_row, offsets, columns, weights):  # type: ignore[no-untyped-def]
     at = offsets[:-1].copy()
     for row in range(first_row, len(in_offsets) - 1):
@@ -230,7 +230,7 @@ def _fill_columns(in_offsets, in_columns, in_weights, first_row, offsets, column
             at[column] += 1
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _mix(  # type: ignore[no-untyped-def]
     block, begin, end, scale, jaccard, start, offsets, columns, weights, by_offsets, by_rows, by_weights
 ):

@@ -14,8 +14,8 @@ import time
 import numpy as np
 
 from reid.retrieval.blocks import Block
-from reid.retrieval.distance import check_same_dimension
-from reid.retrieval.embeddings import Embeddings, FloatArray, normalise
+from reid.retrieval.distance import check_same_dimension, comparable_vectors
+from reid.retrieval.embeddings import Embeddings, FloatArray
 from reid.retrieval.neighbours import nearest_among
 from reid.retrieval.products import products_of
 from reid.retrieval.reciprocal import by_column, expand, mix_with_overlap, reciprocal_weights
@@ -54,9 +54,7 @@ class KReciprocalDistance:
     ) -> None:
         began = time.perf_counter()
         check_same_dimension(query, gallery)
-        vectors = np.concatenate([query.vectors, gallery.vectors])
-        if l2_normalise:
-            vectors = normalise(vectors)
+        vectors = np.concatenate(comparable_vectors(query, gallery, l2_normalise=l2_normalise))
         self.num_queries, self.num_gallery = len(query), len(gallery)
         self.largest = 1.0
         self.name = (

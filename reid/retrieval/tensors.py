@@ -10,6 +10,8 @@ from torch import Tensor
 from reid.retrieval.blocks import BlockLabels, BlockRanks, Lists
 from reid.retrieval.embeddings import FloatArray, IntArray
 
+_LARGEST_TABLE = 2**24  # cells of a table of queries, cameras and matches
+
 
 class TensorProducts:
     """Squared Euclidean distances of float32 [Q, D] and [G, D] on a device; see `products.HostProducts`."""
@@ -85,11 +87,21 @@ def _wrong_before(
     block: Tensor, distances: FloatArray, offsets: IntArray, rows: IntArray, labels: BlockLabels
 ) -> tuple[IntArray, IntArray]:
     """For each match the wrong images at most as far: in the whole gallery, and under the match's own camera."""
-    device, queries = block.device, len(block)
     counts = np.diff(offsets)
     most = int(counts.max(initial=0))
     if most == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    at_once = max(1, _LARGEST_TABLE // (labels.num_cameras * (most + 1)))
+    if at_once < len(block):  # many cameras, or very many matches
+        parts = []
+        for start in range(0, len(block), at_once):
+            bounds = offsets[start : start + at_once + 1]
+            own = slice(bounds[0], bounds[-1])
+            part = block[start : start + at_once]
+            parts.append(_wrong_before(part, distances[own], bounds - bounds[0], rows[own], labels))
+        wrong, wrong_in_camera = zip(*parts, strict=True)
+        return np.concatenate(wrong), np.concatenate(wrong_in_camera)
+    device, queries = block.device, len(block)
     query = np.repeat(np.arange(queries), counts)
     slot = np.arange(len(rows)) - offsets[query]
     sorted_matches = np.full((queries, most), np.inf, np.float32)

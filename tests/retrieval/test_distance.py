@@ -72,3 +72,24 @@ def test_the_name_tells_whether_vectors_were_normalised():
     side = _embeddings([[1, 2]])
     assert EuclideanDistance(side, side).name == "euclidean_l2_normalised"
     assert EuclideanDistance(side, side, l2_normalise=False).name == "euclidean"
+
+
+@pytest.mark.parametrize("l2_normalise", [True, False])
+def test_vectors_far_from_the_origin_and_near_each_other_keep_their_distances(l2_normalise):
+    rng = np.random.default_rng(6)
+    offset = 900 * rng.normal(size=64)
+    query, gallery = ((rng.normal(size=(n, 64)) + offset).astype(np.float32) for n in (9, 50))
+    distances = EuclideanDistance(_embeddings(query), _embeddings(gallery), l2_normalise=l2_normalise)
+    wide = query.astype(np.float64), gallery.astype(np.float64)
+    expected = np.array(oracles.squared_distances(*wide, l2_normalise=l2_normalise))
+    # normalised, these vectors are 1e-7 of a step of float32 apart, which no later care gives back
+    np.testing.assert_allclose(distances.rows(0, 9), expected, rtol=5e-3 if l2_normalise else 1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 7.3])
+def test_the_largest_raw_distance_is_a_power_of_two_above_all(scale):
+    rng = np.random.default_rng(7)
+    sides = [_embeddings(scale * rng.normal(size=(n, 8))) for n in (5, 9)]
+    distances = EuclideanDistance(*sides, l2_normalise=False)
+    assert distances.rows(0, 5).max() < distances.largest
+    assert np.log2(distances.largest) % 1 == 0

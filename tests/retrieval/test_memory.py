@@ -38,10 +38,10 @@ print(peak() - before)
 
 
 @pytest.mark.parametrize("distance", ["plain", "reranked"])
-def test_distances_of_27_million_pairs_are_ranked_within_20_megabytes(distance: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, distance, str(20 * 10**6)], capture_output=True, text=True, check=True
-    )
-    grown = int(done.stdout)
-    vectors_and_neighbours = 25 * 10**6  # what grows with Q + G
-    assert grown < 20 * 10**6 + vectors_and_neighbours  # the distances alone would be 108 MB, re-ranking's 576 MB
+def test_distances_of_27_million_pairs_are_ranked_within_the_memory_asked_for(distance: str) -> None:
+    vectors_and_neighbours = 20 * 10**6  # what grows with Q + G, and is not of the limit
+    for limit in (20 * 10**6, 60 * 10**6):  # the distances alone would be 108 MB, re-ranking's 576 MB
+        done = subprocess.run(
+            [sys.executable, "-c", _PROGRAM, distance, str(limit)], capture_output=True, text=True, check=True
+        )
+        assert int(done.stdout) < limit + vectors_and_neighbours

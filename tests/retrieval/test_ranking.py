@@ -11,7 +11,7 @@ from reid.retrieval.blocks import BlockLabels, BlockRanks, rank_block
 from reid.retrieval.distance import EuclideanDistance
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.pairs import label_pairs
-from reid.retrieval.ranking import HISTOGRAM_BINS, Ranking
+from reid.retrieval.ranking import HISTOGRAM_BINS, Ranking, rank
 from tests import oracles
 from tests.retrieval.scenes import Scene, at_ranks, on_a_line, scattered
 
@@ -127,6 +127,73 @@ def test_block_size_changes_nothing(memory_bytes):
     whole, blocks = scene.rank(), scene.rank(memory_bytes=memory_bytes)
     for field in fields(Ranking):
         np.testing.assert_array_equal(getattr(blocks, field.name), getattr(whole, field.name), err_msg=field.name)
+
+
+@pytest.mark.parametrize("queries", [1, 2, 3, 5, 6, 7])
+def test_equal_vectors_of_many_dimensions_tie_whatever_the_number_of_queries(queries):
+    rng = np.random.default_rng(queries)
+    for size in (37, 86, 307):  # a gallery of copies of five people's vectors; a match never stands before its copies
+        people = rng.normal(size=(5, 256)).astype(np.float32)
+        of = rng.integers(5, size=size)
+        gallery = Embeddings(people[of], rng.integers(1, 4, size), np.full(size, 2))
+        query = Embeddings(rng.normal(size=(queries, 256)).astype(np.float32), np.full(queries, 1), np.ones(queries))
+        ranking = rank(EuclideanDistance(query, gallery), query, gallery)
+        for q in range(queries):
+            for row, at in zip(ranking.match_rows[ranking.match_offsets[q] :], ranking.ranks_of(q), strict=False):
+                alike = (of == of[row]) & (gallery.pids != 1)
+                assert at > alike.sum()
+
+
+def test_one_far_away_point_for_everybody_scores_as_the_worst():
+    point = np.random.default_rng(0).normal(size=256).astype(np.float32) + 50
+    for size in (307, 308, 311):
+        gallery = Embeddings(np.tile(point, (size, 1)), np.arange(size), np.full(size, 2))
+        query = Embeddings(point[None], np.array([5]), np.array([1]))
+        assert rank(EuclideanDistance(query, gallery), query, gallery).match_ranks.tolist() == [size]
+
+
+@pytest.mark.parametrize("people", [1, 3, 30])
+@pytest.mark.parametrize("cameras", [1, 6, 300])
+def test_people_of_many_images_under_any_number_of_cameras_are_ranked_as_by_sorting(people, cameras):
+    rng = np.random.default_rng(people + cameras)
+
+    def side(count):
+        pids, camids = rng.integers(1, people + 1, count), rng.integers(1, cameras + 1, count)
+        return Embeddings(rng.integers(-3, 4, (count, 3)).astype(np.float32) + 0.5, pids, camids)
+
+    query, gallery = side(6), side(300)
+    distances = EuclideanDistance(query, gallery, l2_normalise=False)
+    ranking = rank(distances, query, gallery)
+    for q, row in enumerate(distances.rows(0, 6)):
+        kept = np.flatnonzero((gallery.pids != query.pids[q]) | (gallery.camids != query.camids[q]))
+        ordered = kept[np.lexsort((kept, gallery.pids[kept] == query.pids[q], row[kept]))]
+        right = gallery.pids[ordered] == query.pids[q]
+        own = slice(*ranking.match_offsets[q : q + 2])
+        assert ranking.match_rows[own].tolist() == ordered[right].tolist()
+        assert ranking.match_ranks[own].tolist() == (np.flatnonzero(right) + 1).tolist()
+        in_camera = [
+            int((gallery.camids[ordered[: at + 1]] == gallery.camids[ordered[at]]).sum())
+            for at in np.flatnonzero(right)
+        ]
+        assert ranking.match_camera_ranks[own].tolist() == in_camera
+
+
+def test_images_of_one_base_name_in_two_folders_are_two_images():
+    query = Embeddings(np.ones((1, 2), np.float32), np.array([7]), np.array([1]), ("day1/0001.jpg",))
+    gallery = Embeddings(
+        np.ones((3, 2), np.float32), np.full(3, 7), np.ones(3, np.int64), ("day1/0001.jpg", "day2/0001.jpg", "x.jpg")
+    )
+    kept = rank(EuclideanDistance(query, gallery), query, gallery, exclude="same_image").match_rows
+    assert kept.tolist() == [1, 2]
+
+
+def test_copies_in_another_folder_are_the_querys_own_image_where_no_path_is_shared():
+    query = Embeddings(np.ones((1, 2), np.float32), np.array([7]), np.array([1]), ("query/0001.jpg",))
+    gallery = Embeddings(
+        np.ones((2, 2), np.float32), np.full(2, 7), np.ones(2, np.int64), ("all/0001.jpg", "all/2.jpg")
+    )
+    kept = rank(EuclideanDistance(query, gallery), query, gallery, exclude="same_image").match_rows
+    assert kept.tolist() == [1]
 
 
 def test_a_memory_too_small_for_one_query_is_refused_with_one_that_works():
