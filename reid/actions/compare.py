@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reid.actions.parent import run_folder
+from reid.actions.protocol import protocol_words
 from reid.errors import DataError
 from reid.files import write_json
 from reid.report.comparison import write_comparison
@@ -69,6 +70,7 @@ def compare(
         _queries(folders[1]),
         name_a=names[0],
         name_b=names[1],
+        protocol=_protocol_lines(metrics),
         notes=_protocol_notes(metrics),
         resamples=resamples,
         seed=seed,
@@ -102,7 +104,8 @@ def _names(folders: list[Path]) -> tuple[str, str]:
 def _metrics(folder: Path) -> dict[str, Any]:
     with _reading(folder / "metrics.json"):
         values: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        return {"test_set": str(values["test_set"]), "protocol": dict(values["protocol"])}
+        protocol = dict(values["protocol"])
+        return {"test_set": str(values["test_set"]), "protocol": protocol, "words": protocol_words(protocol)}
 
 
 def _require_same_test_set(folders: list[Path], metrics: list[dict[str, Any]]) -> None:
@@ -113,6 +116,12 @@ def _require_same_test_set(folders: list[Path], metrics: list[dict[str, Any]]) -
             "figures on different query or gallery images say nothing of the models",
             "evaluate both on the same query and gallery, given in the same way (images, or files of embeddings)",
         )
+
+
+def _protocol_lines(metrics: list[dict[str, Any]]) -> list[str]:
+    """How both were measured, or how each was where that differs."""
+    a, b = (one["words"] for one in metrics)
+    return [f"Both: {a}."] if a == b else [f"A: {a}.", f"B: {b}."]
 
 
 def _protocol_notes(metrics: list[dict[str, Any]]) -> list[str]:

@@ -43,11 +43,20 @@ def protocol_of(spec: ReIdentificationSpec, ranking: Ranking, network: Mapping[s
 
 def protocol_line(protocol: Mapping[str, Any], *, num_scored: int, num_gallery: int) -> str:
     """The small print of a picture."""
+    return f"{num_scored:,} queries, {num_gallery:,} gallery images; {protocol_words(protocol)}"
+
+
+def protocol_words(protocol: Mapping[str, Any]) -> str:
+    """What moves the figures, in words.
+
+    Raises:
+        KeyError: the protocol, as `protocol_of` makes it, says nothing of one of these.
+    """
     parts = [
-        f"{num_scored:,} queries, {num_gallery:,} gallery images",
         _LEFT_OUT[protocol["exclude"]],
         f"distance: {protocol['distance']}",
         _PRECISION[protocol["average_precision"]],
+        "re-ranked" if protocol["re_ranking"] else "not re-ranked",
     ]
     if protocol["query_expansion"] != "none":
         parts.append(f"query expansion: {protocol['query_expansion']}")

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_PROTOCOL = (
+    f"Distance: {SEARCH_DISTANCE}, squared, from 0 to 4.",
+    "Nothing is excluded but a query's own row: images by its camera are shown too.",
+)
 _MEASURED_ON = 100  # queries on which an index is compared with the exact search
 
 
@@ -187,8 +191,8 @@ def _require_directions(queries: Sequence[Query], vectors: FloatArray) -> None:
 
 def _written(result: SearchResult, out: Path) -> SearchResult:
     title = f"Nearest of {result.searched:,} gallery images"
-    assumed = "" if result.prior is None else prior_words(result.prior)
-    sheets = write_contact_sheets(result.answers, out, title=title, note=assumed)
+    notes = [*_PROTOCOL, *([] if result.prior is None else [prior_words(result.prior)])]
+    sheets = write_contact_sheets(result.answers, out, title=title, notes=notes)
     table = out / "search.json"
     write_json(table, result.to_dict())
     files = {"search": table, **{sheet.stem: sheet for sheet in sheets}}

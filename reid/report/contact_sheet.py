@@ -23,13 +23,14 @@ _LINES = 24  # on one sheet, unless a single query needs more
 _TILE = 104  # pixels, width of a picture
 _STEP = _TILE + 18
 _TEXT = 15  # pixels, a line of text
+_NOTE = 18  # pixels, a line below the title
 _MARGIN = 24
 _GAP = 28  # between a query and what was found
 _FRAME = 4
 
 
 def write_contact_sheets(
-    answers: Sequence[Answer], folder: Path, *, title: str, note: str = "", images: ImageSource = open_file
+    answers: Sequence[Answer], folder: Path, *, title: str, notes: Sequence[str] = (), images: ImageSource = open_file
 ) -> list[Path]:
     """Writes `contact_sheet.png`, or `contact_sheet_01.png` and so on where one is not enough.
 
@@ -37,7 +38,7 @@ def write_contact_sheets(
         answers: at least one.
         folder: made when missing.
         title: the first line of each sheet.
-        note: the line below it, such as what the probabilities assume.
+        notes: the lines below it: what was measured, and what the probabilities assume.
         images: opens a picture; a grey plate stands for one that it does not find.
     """
     pages = list(_pages(answers))
@@ -46,20 +47,22 @@ def write_contact_sheets(
         name = "contact_sheet.png" if len(pages) == 1 else f"contact_sheet_{number:0{len(str(len(pages)))}d}.png"
         heading = title if len(pages) == 1 else f"{title}, sheet {number} of {len(pages)}"
         with atomic_path(folder / name) as temporary:
-            draw_contact_sheet(page, title=heading, note=note, images=images).save(temporary, format="PNG")
+            draw_contact_sheet(page, title=heading, notes=notes, images=images).save(temporary, format="PNG")
         paths.append(folder / name)
     return paths
 
 
 def draw_contact_sheet(
-    answers: Sequence[Answer], *, title: str, note: str = "", images: ImageSource = open_file
+    answers: Sequence[Answer], *, title: str, notes: Sequence[str] = (), images: ImageSource = open_file
 ) -> Image.Image:
     """One sheet, RGB, as high as it needs to be."""
     wanted = {path for answer in answers for path in (answer.path, *(one.path for one in answer.nearest)) if path}
     pictures = {path: picture for path in sorted(wanted) if (picture := _shrunk(images(path))) is not None}
-    sheet = _Sheet(sum(map(_lines, answers)), max(len(answer.nearest) for answer in answers), _aspect(pictures))
+    columns = max(len(answer.nearest) for answer in answers)
+    sheet = _Sheet(sum(map(_lines, answers)), columns, _aspect(pictures), len(notes))
     sheet.words((_MARGIN, _MARGIN - 8), title, size=20)
-    sheet.words((_MARGIN, _MARGIN + 18), note, colour=GREY)
+    for number, note in enumerate(notes):
+        sheet.words((_MARGIN, _MARGIN + 18 + number * _NOTE), note, colour=GREY)
     line = 0
     for answer in answers:
         query = pictures.get(answer.path or "")
@@ -106,17 +109,18 @@ def _aspect(pictures: dict[str, Image.Image]) -> float:
 
 @dataclass
 class _Sheet:
-    """A white page of lines; column 0 is the query's."""
+    """A white page of lines below a title and notes; column 0 is the query's."""
 
     lines: int
     columns: int
     aspect: float
+    notes: int
 
     def __post_init__(self) -> None:
         self._tile_height = round(_TILE * self.aspect)
         self._step = self._tile_height + 3 * _TEXT + 22
         width = 2 * _MARGIN + _GAP + (1 + min(self.columns, _COLUMNS)) * _STEP
-        self._top = _MARGIN + 42
+        self._top = _MARGIN + 24 + self.notes * _NOTE
         self.image = Image.new("RGB", (max(width, 640), self._top + self.lines * self._step + 8), "white")
         self._draw = ImageDraw.Draw(self.image)
 

@@ -42,6 +42,7 @@ class Comparison:
         changes: all queries that both scored, the largest gain of A first, the largest loss last.
         unscored: queries without a match in one or both, which count nowhere.
         notes: what else differs between the evaluations.
+        protocol: how they were measured, in words; a line for both, or one for each.
     """
 
     name_a: str
@@ -50,6 +51,7 @@ class Comparison:
     changes: tuple[QueryChange, ...]
     unscored: int
     notes: tuple[str, ...] = ()
+    protocol: tuple[str, ...] = ()
 
     @property
     def gained(self) -> tuple[QueryChange, ...]:
@@ -68,6 +70,7 @@ class Comparison:
             "b": self.name_b,
             "differences": {name: found.to_dict() for name, found in self.differences.items()},
             "queries_not_compared": self.unscored,
+            "protocol": list(self.protocol),
             "notes": list(self.notes),
             "queries": [asdict(one) for one in self.changes],
         }
@@ -80,6 +83,7 @@ def compare_queries(
     name_a: str = "A",
     name_b: str = "B",
     notes: Sequence[str] = (),
+    protocol: Sequence[str] = (),
     resamples: int = 1000,
     seed: int = 0,
 ) -> Comparison:
@@ -90,7 +94,8 @@ def compare_queries(
         b: queries of B, in any order where they have paths.
         name_a: how A is called.
         name_b: how B is called.
-        notes: kept with the comparison.
+        notes: kept with the comparison, as is the next.
+        protocol: how both were measured, in words.
         resamples: of the bootstrap over identities.
         seed: of the bootstrap.
 
@@ -109,7 +114,15 @@ def compare_queries(
     }
     changes = [change for pair in pairs if (change := _change(*pair)) is not None]
     changes.sort(key=lambda one: (-one.gain, one.path))
-    return Comparison(name_a, name_b, differences, tuple(changes), len(a) - len(changes), (*pairing, *notes))
+    return Comparison(
+        name_a=name_a,
+        name_b=name_b,
+        differences=differences,
+        changes=tuple(changes),
+        unscored=len(a) - len(changes),
+        notes=(*pairing, *notes),
+        protocol=tuple(protocol),
+    )
 
 
 def _change(a: ScoredQuery, b: ScoredQuery) -> QueryChange | None:

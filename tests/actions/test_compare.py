@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,14 @@ COLUMNS = (
 )
 SPEC = load_spec("", None, []).spec
 
+PROTOCOL = {
+    "distance": "euclidean_l2_normalised",
+    "exclude": "same_camera",
+    "average_precision": "sum",
+    "re_ranking": False,
+    "query_expansion": "none",
+    "augmentation_k": 0,
+}
 QUERIES = [("a/1.jpg", 1, 1), ("a/2.jpg", 1, 2), ("a/3.jpg", 2, 1), ("a/4.jpg", 3, 1)]
 
 
@@ -32,7 +41,7 @@ def leave(
 ) -> Path:
     """An evaluation's files: for each query rank of the first match and AP, or None for one without a match."""
     (folder / "evaluate").mkdir(parents=True)
-    metrics = {"test_set": test_set, "protocol": {"exclude": "same_camera", **protocol}}
+    metrics = {"test_set": test_set, "protocol": PROTOCOL | protocol}
     (folder / "evaluate" / "metrics.json").write_text(json.dumps(metrics))
     with (folder / "evaluate" / "queries.csv").open("w", newline="") as file:
         writer = csv.writer(file)
@@ -116,9 +125,24 @@ def test_another_protocol_is_said(tmp_path: Path) -> None:
     a = leave(tmp_path / "a", [(1, 1.0), (1, 1.0)], re_ranking=True)
     b = leave(tmp_path / "b", [(1, 1.0), (1, 1.0)], re_ranking=False)
 
-    assert compare(SPEC, str(a), str(b)).comparison.notes == (
-        "Measured differently: re_ranking is True for A and False for B.",
+    comparison = compare(SPEC, str(a), str(b), out=tmp_path / "out").comparison
+
+    words = "a query's identity under its own camera is left out; distance: euclidean_l2_normalised; AP in the sum form"
+    lines = (f"A: {words}; re-ranked.", f"B: {words}; not re-ranked.")
+    assert comparison.notes == ("Measured differently: re_ranking is True for A and False for B.",)
+    assert comparison.protocol == lines
+    page = html.unescape((tmp_path / "out" / "compare.html").read_text())
+    assert all(f'<p class="muted">{line}</p>' in page for line in lines)
+
+
+def test_the_protocol_of_both_stands_on_the_page_once(runs: tuple[str, str], tmp_path: Path) -> None:
+    protocol = compare(SPEC, *runs, out=tmp_path / "out").comparison.protocol
+
+    assert protocol == (
+        "Both: a query's identity under its own camera is left out; distance: euclidean_l2_normalised; "
+        "AP in the sum form; not re-ranked.",
     )
+    assert protocol[0] in html.unescape((tmp_path / "out" / "compare.html").read_text())
 
 
 def test_different_test_sets_are_refused(tmp_path: Path) -> None:

@@ -32,6 +32,11 @@ def left_edge(sheet: Image.Image, colour: str) -> int:
     return int(np.flatnonzero((np.asarray(sheet) == wanted).all(axis=2).any(axis=0))[0])
 
 
+def top_edge(sheet: Image.Image, colour: str) -> int:
+    """Pixels from the top to the first of a colour."""
+    return left_edge(sheet.transpose(Image.Transpose.TRANSPOSE), colour)
+
+
 def test_the_query_stands_left_and_its_neighbours_follow_by_rank() -> None:
     sheet = draw_contact_sheet([answer(3)], title="Nearest", images=picture)
 
@@ -39,16 +44,18 @@ def test_the_query_stands_left_and_its_neighbours_follow_by_rank() -> None:
     assert edges == sorted(edges)
 
 
-def test_what_probabilities_assume_is_drawn_between_title_and_pictures() -> None:
-    with_note, without = (
-        draw_contact_sheet([answer(3)], title="Nearest", note=note, images=picture) for note in (prior_words(0.5), "")
+def test_notes_are_drawn_whole_on_lines_between_title_and_pictures() -> None:
+    sentence = prior_words(0.5)
+    one, two, blank = (
+        draw_contact_sheet([answer(3)], title="Nearest", notes=notes, images=picture)
+        for notes in ([sentence], [sentence, sentence], ["", ""])
     )
 
-    left, top, right, bottom = ImageChops.difference(with_note, without).getbbox() or (0, 0, 0, 0)
-    first_picture = int(np.flatnonzero((np.asarray(without) == (255, 0, 0)).all(axis=2).any(axis=1))[0])
-    assert 30 < top < bottom < first_picture
+    left, top, right, bottom = ImageChops.difference(two, blank).getbbox() or (0, 0, 0, 0)
+    assert 30 < top < bottom < top_edge(two, COLOURS["query.png"])
     assert right - left > 400
-    assert right < with_note.width  # the sentence is there to its end
+    assert right < two.width  # the sentence is there to its end
+    assert two.height - one.height == top_edge(two, COLOURS["query.png"]) - top_edge(one, COLOURS["query.png"]) > 10
 
 
 def test_more_neighbours_than_columns_go_on_below() -> None:
