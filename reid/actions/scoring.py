@@ -12,7 +12,7 @@ from reid.data.pack import Pack
 from reid.data.records import Subset
 from reid.errors import SpecError
 from reid.retrieval.distance import DistanceRows, EuclideanDistance
-from reid.retrieval.embeddings import Embeddings, FloatArray
+from reid.retrieval.embeddings import Embeddings, FloatArray, require_distances
 from reid.retrieval.expansion import augment_gallery, expand_queries
 from reid.retrieval.ranking import Ranking, rank
 from reid.retrieval.rerank import KReciprocalDistance
@@ -98,10 +98,12 @@ def rank_by(spec: ReIdentificationSpec, query: Embeddings, gallery: Embeddings, 
 
     Raises:
         SpecError: vectors are to be averaged and not normalised.
-        DataError: the two sides cannot be compared, or `evaluate.memory_gb` is too small.
+        DataError: the two sides cannot be compared, float32 does not hold their distances, or `evaluate.memory_gb` is
+            too small.
     """
     chosen, section = spec.evaluate, spec.re_ranking
     memory_bytes = int(chosen.memory_gb * BYTES_PER_GB)
+    require_distances(query, gallery, l2_normalise=chosen.l2_normalise)
     query, gallery = _averaged(spec, query, gallery, memory_bytes)
     distances: DistanceRows
     if section.re_ranking:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,12 @@ from reid.errors import DataError
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+
+RAW_SQUARES = (1e-30, 1e37)
+"""Squared lengths of raw vectors whose sums and differences stay within the normal numbers of float32."""
+
+_NO_DIRECTION = "a zero vector has no direction, so it cannot be L2-normalised"
+_DEAD = "look for a dead network or blank images, and embed again"
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class Embeddings:
         paths: where each image is; [N] or empty when there are no pictures.
 
     Raises:
-        DataError: lengths differ, no vectors, NaN or infinite values, zero vectors, junk labels.
+        DataError: lengths differ, no vectors, NaN or infinite values, junk labels.
     """
 
     vectors: FloatArray
@@ -73,38 +80,76 @@ class Embeddings:
 
 
 def require_comparable(vectors: FloatArray, label: Callable[[int], str]) -> None:
-    """Refuses vectors [N, D] that have no distance to others.
+    """Refuses vectors [N, D] that have no distance to others, normalised or not.
 
     Args:
         label: how messages call a row.
 
     Raises:
-        DataError: a row holds NaN or an infinite number, or nothing but zeros.
+        DataError: a row holds NaN or an infinite number.
     """
-    rows = ~np.isfinite(vectors).all(axis=1)
-    if rows.any():
+    _refuse(
+        np.asarray(~np.isfinite(vectors).all(axis=1)),
+        "hold NaN or infinite numbers",
+        label,
+        "a distance to such a vector has no value",
+        "look for a diverged training run (train/metrics.csv) or a half-precision overflow, and embed again",
+    )
+
+
+def require_distances(query: Embeddings, gallery: Embeddings, *, l2_normalise: bool) -> None:
+    """Refuses vectors whose distances float32 does not hold.
+
+    Raises:
+        DataError: with `l2_normalise` a row is all zero; without, the squared length of a row is beyond `RAW_SQUARES`,
+            or all rows of both sides are zero.
+    """
+    lengths = [_squared_lengths(side.vectors) for side in (query, gallery)]
+    if not l2_normalise and not any(side.any() for side in lengths):
         raise DataError(
-            f"{int(rows.sum())} of {len(vectors)} embeddings hold NaN or infinite numbers; the first is "
-            f"{label(int(rows.argmax()))}",
-            "a distance to such a vector has no value",
-            "look for a diverged training run (train/metrics.csv) or a half-precision overflow, and embed again",
+            f"all {len(query)} query and {len(gallery)} gallery embeddings are zero",
+            "all distances are then zero, and nothing can be ranked",
+            _DEAD,
         )
-    rows = ~vectors.any(axis=1)
-    if rows.any():
-        raise DataError(
-            f"{int(rows.sum())} of {len(vectors)} embeddings are all zero; the first is {label(int(rows.argmax()))}",
-            "a zero vector has no direction, so it cannot be L2-normalised",
-            "look for a dead network or blank images, and embed again",
-        )
+    low, high = RAW_SQUARES
+    for name, side, squares in zip(("query", "gallery"), (query, gallery), lengths, strict=True):
+        label = partial(_label, name, side)
+        if l2_normalise:
+            _refuse(squares == 0, "are all zero", label, _NO_DIRECTION, _DEAD)
+        else:
+            _refuse(
+                (squares > high) | ((squares < low) & (squares > 0)),
+                f"have a squared length outside {low:g} to {high:g}",
+                label,
+                "raw distances (evaluate.l2_normalise=false) are computed in float32, which does not hold such squares",
+                "rescale: multiply the vectors of both sides by one number, or set evaluate.l2_normalise=true",
+            )
 
 
 def normalise(vectors: FloatArray) -> FloatArray:
-    """Scales each row of float32 [N, D] to unit Euclidean length, computed in float64 for exactness."""
-    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
+    """Scales each row of float32 [N, D] to unit Euclidean length, computed in float64 for exactness.
+
+    Raises:
+        DataError: a row is all zero.
+    """
+    lengths = np.sqrt(_squared_lengths(vectors))
+    _refuse(lengths == 0, "are all zero", "row {}".format, _NO_DIRECTION, _DEAD)
     scaled: FloatArray = (vectors / lengths[:, None]).astype(np.float32)
     return scaled
 
 
-def stack(parts: Sequence[FloatArray]) -> FloatArray:
-    """Concatenates batches of embeddings [B, D] to [N, D]."""
-    return np.concatenate(list(parts)).astype(np.float32, copy=False)
+def _label(name: str, side: Embeddings, row: int) -> str:
+    return f"{name} {side.label(row)}"
+
+
+def _squared_lengths(vectors: FloatArray) -> npt.NDArray[np.float64]:
+    squares: npt.NDArray[np.float64] = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)
+    return squares
+
+
+def _refuse(rows: BoolArray, what: str, label: Callable[[int], str], why: str, fix: str) -> None:
+    """Raises DataError where `rows` [N] has a True, with their number and the first of them."""
+    if rows.any():
+        raise DataError(
+            f"{int(rows.sum())} of {len(rows)} embeddings {what}; the first is {label(int(rows.argmax()))}", why, fix
+        )

@@ -216,6 +216,26 @@ def test_the_report_shows_the_ten_nearest_whatever_length_is_drawn(run: Evaluate
         assert len(list(csv.DictReader(file))) == 3
 
 
+@pytest.mark.parametrize("scale", [1e20, 1e19, 1e-25])
+def test_raw_vectors_beyond_float32_are_an_error_and_no_figure(run: Evaluate, tmp_path: Path, scale: float) -> None:
+    sides = people()
+    for side in sides.values():
+        side["vectors"] = (side["vectors"] * np.float32(scale)).astype(np.float32)
+    path = both(tmp_path / "both.npz", sides)
+    with pytest.raises(DataError, match=r"10 of 10 embeddings have a squared length .* the first is query row 0"):
+        run(f"evaluate.embeddings={path}", "evaluate.l2_normalise=false")
+    assert run(f"evaluate.embeddings={path}").figures["mAP"] == pytest.approx(expected(people())["mAP"], rel=1e-6)
+
+
+def test_a_zero_vector_is_measured_raw_and_refused_when_it_is_to_be_normalised(run: Evaluate, tmp_path: Path) -> None:
+    sides = people()
+    sides["query"]["vectors"][3] = 0
+    path = both(tmp_path / "both.npz", sides)
+    with pytest.raises(DataError, match="1 of 10 embeddings are all zero; the first is query row 3"):
+        run(f"evaluate.embeddings={path}")
+    assert run(f"evaluate.embeddings={path}", "evaluate.l2_normalise=false").figures["mAP"] > 0
+
+
 def test_every_choice_that_moves_a_figure_stands_in_the_protocol(run: Evaluate, tmp_path: Path) -> None:
     path = both(tmp_path / "both.npz", people(queries=40))
     plain = run(f"evaluate.embeddings={path}")
