@@ -112,7 +112,7 @@ def _print_answers(result: SearchResult) -> None:
     header = ("image", "rank", "distance", *chance, "identity", "camera", "row")
     folder = _common_folder([one.path for answer in result.answers for one in answer.nearest if one.path])
     for answer in result.answers:
-        rows = [_neighbour(one, folder, with_chance=bool(chance)) for one in answer.nearest]
+        rows = [_neighbour(one, folder) for one in answer.nearest]
         print_rows(escape(answer.query), rows, header)
     if folder:
         click.echo(f"Images are in {folder}.")
@@ -130,8 +130,10 @@ def _common_folder(paths: Sequence[str]) -> str:
     return f"{folder}{os.sep}" if folder.strip(os.sep) else ""
 
 
-def _neighbour(one: Neighbour, folder: str, *, with_chance: bool) -> tuple[str, ...]:
-    chance = (_percent(one.probability),) if with_chance else ()
+def _neighbour(one: Neighbour, folder: str) -> tuple[str, ...]:
+    from reid.retrieval.answers import in_per_cent
+
+    chance = () if one.probability is None else (f"{in_per_cent(one.probability, 1)} %",)
     path, pid, camid = ("-" if value is None else str(value) for value in (one.path, one.pid, one.camid))
     return (path.removeprefix(folder), str(one.rank), f"{one.distance:.4f}", *chance, pid, camid, str(one.row))
 
@@ -170,8 +172,8 @@ def _change(one: QueryChange, folder: str) -> tuple[str, ...]:
     return (one.path.removeprefix(folder) or "-", *figures, str(one.pid), str(one.camid))
 
 
-def _percent(fraction: float | None) -> str:
-    return "-" if fraction is None else f"{100 * fraction:.1f} %"
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f} %"
 
 
 def _print_lines(notes: Sequence[str], files: Mapping[str, Path]) -> None:

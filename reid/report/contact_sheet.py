@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from reid.files import atomic_path
 from reid.report.canvas import BLUE, GREY, INK, PALE
 from reid.report.thumbnails import ImageSource, open_file
-from reid.retrieval.answers import Answer, Neighbour
+from reid.retrieval.answers import Answer, Neighbour, in_per_cent
 
 _COLUMNS = 10  # gallery images on a line
 _LINES = 24  # on one sheet, unless a single query needs more
@@ -90,7 +90,7 @@ def _lines(answer: Answer) -> int:
 
 def _words(one: Neighbour) -> list[str]:
     labels = [f"{word} {value}" for word, value in (("id", one.pid), ("cam", one.camid)) if value is not None]
-    certainty = [] if one.probability is None else [f"same: {100 * one.probability:.0f} %"]
+    certainty = [] if one.probability is None else [f"same: {in_per_cent(one.probability)} %"]
     return [f"{one.rank}: {one.distance:.3f}", *certainty, " ".join(labels)]
 
 

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from reid.report.thumbnails import Album
+from reid.retrieval.answers import in_per_cent
 from reid.retrieval.embeddings import Embeddings, IntArray
 from reid.retrieval.evaluation import Evaluation
 from reid.retrieval.ranking import Ranking
@@ -44,8 +45,8 @@ class RankedLists:
         """Plain JSON; pictures are positions in the album, -1 where there is none.
 
         `queries` is a list of records; each refers to the columns under `gallery` by position. `tiles` holds the
-        candidates from rank 1 on: gallery position, distance, probability of one person in per cent (absent without
-        verification), and a string of 1 (right) and 0 (wrong). `later` is the first match behind them.
+        candidates from rank 1 on: gallery position, distance, probability of one person as text in per cent (absent
+        without verification), and a string of 1 (right) and 0 (wrong). `later` is the first match behind them.
         """
         shown = sorted({g for row in self.rows.tolist() for g in self._shown(row)})
         position = {g: p for p, g in enumerate(shown)}
@@ -71,7 +72,7 @@ class RankedLists:
         }
         verification = self.evaluation.verification
         if verification:
-            tiles["same"] = (100 * verification.probability(distances)).round().astype(int).tolist()
+            tiles["same"] = [in_per_cent(chance) for chance in verification.probability(distances).tolist()]
         matches = int(per_query.num_matches[row])
         return {
             "row": row,
@@ -97,7 +98,7 @@ class RankedLists:
             "rank": int(self.ranking.match_ranks[later]),
             "gallery": position[int(self.ranking.match_rows[later])],
             "distance": _rounded(distance),
-            "same": round(100 * float(verification.probability(distance))) if verification else None,
+            "same": in_per_cent(float(verification.probability(distance))) if verification else None,
         }
 
     def _shown(self, row: int) -> list[int]:

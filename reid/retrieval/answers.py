@@ -56,3 +56,17 @@ def prior_words(prior: float) -> str:
     """
     odds = "as likely as not" if prior == 0.5 else f"{100 * prior:.3g} % likely"
     return f"Probabilities assume that each image was {odds} to show the person beforehand (prior {prior:g})."
+
+
+def in_per_cent(probability: float, digits: int = 0) -> str:
+    """A probability inside (0, 1) in per cent, never rounded to 0 or 100: 0.97 is "97", 0.996 is ">99", 0.004 "<1".
+
+    Args:
+        probability: inside (0, 1).
+        digits: behind the point; with one, 0.9996 is ">99.9".
+    """
+    shown = f"{100 * probability:.{digits}f}"
+    smallest = 10**-digits
+    if float(shown) >= 100:
+        return f">{100 - smallest:.{digits}f}"
+    return f"<{smallest:.{digits}f}" if float(shown) <= 0 else shown

@@ -175,10 +175,11 @@ def evaluated(folder: Path, embeddings: Path) -> None:
     assert main([*asked, "evaluate.report=false", "mlflow.enable=false"]) == 0
 
 
-def two_sided(path: Path, seed: int) -> Path:
+def two_sided(path: Path, seed: int, noise: float = 1.0) -> Path:
     """Embeddings without a word on their making: ten people, twice in the query and twice in the gallery."""
     random, pids = np.random.default_rng(seed), np.repeat(np.arange(1, 11), 2)
-    sides = {side: random.normal(size=(20, 4)) + np.eye(10, 4)[pids - 1] for side in ("query", "gallery")}
+    people = random.normal(size=(10, 4))
+    sides = {side: people[pids - 1] + noise * random.normal(size=(20, 4)) for side in ("query", "gallery")}
     labels = {f"{side}_pid": pids for side in sides} | {"query_camid": pids * 0 + 1, "gallery_camid": pids * 0 + 2}
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, **sides, **labels)
@@ -200,6 +201,20 @@ def test_figures_of_the_gallery_file_itself_are_used_and_those_of_another_file_a
     )
     named = search(["row:0"], gallery=other, top_k=1, verification=figures)
     assert named.answers[0].nearest[0].probability is not None
+
+
+def test_a_probability_close_to_one_is_not_printed_as_certainty(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = two_sided(tmp_path / "inference" / "own.npz", seed=1, noise=1e-3)
+    evaluated(tmp_path, own)
+    asked = ["search", "row:0", "--gallery", str(own), "--top-k", "1", "--prior"]
+
+    # The nearest is certain but for one of the 360 different pairs: 1 / (1 + 1 / 360) with even odds.
+    assert main([*asked, "0.5"]) == 0
+    assert " 99.7 % " in capsys.readouterr().out
+    assert main([*asked, "0.9"]) == 0
+    assert " >99.9 % " in capsys.readouterr().out
 
 
 def test_figures_without_metrics_beside_them_are_not_used_unless_named(
