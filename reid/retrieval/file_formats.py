@@ -23,7 +23,10 @@ from reid.retrieval.label_values import text
 METADATA = b"reid"
 """Key of the Arrow schema's metadata under which our own .parquet files say, as JSON, how they were made."""
 
-_SEPARATOR = re.compile(r"\s*([\[,\]])\s*")
+_MARK = re.compile(r"\s*([\[,\]])\s*")
+
+_UNREADABLE = (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, RecursionError)
+"""What damaged files raise. Arrow's errors are among these; JSON that is nested too deeply gives the last."""
 
 
 def read_columns(path: Path) -> list[Columns]:
@@ -43,9 +46,11 @@ def read_columns(path: Path) -> list[Columns]:
             return [_read_json(path)]
     except FileNotFoundError as error:
         raise DataError(
-            f"there is no embedding file {path}", "", "check the path; `reid inference` writes such files"
+            f"there is no embedding file {path}",
+            "nothing can be ranked without the vectors in it",
+            "check the path; `reid inference` writes such files",
         ) from error
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError) as error:  # Arrow's errors are among these
+    except _UNREADABLE as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         size = f" ({path.stat().st_size:,} bytes)" if path.is_file() else ""
         raise DataError(
@@ -103,9 +108,21 @@ def _read_parquet(path: Path) -> Columns:
         pids=None if pids is None else pids.to_numpy(),
         camids=None if camids is None else camids.to_numpy(),
         paths=() if paths is None else tuple(text(value) for value in paths.to_pylist()),
-        sides=() if subsets is None else tuple(str(value) for value in subsets.to_pylist()),
+        sides=() if subsets is None else _sides(subsets.to_pylist(), path),
         metadata=metadata,
     )
+
+
+def _sides(subsets: list[Any], path: Path) -> tuple[str, ...]:
+    others = sorted({str(subset) for subset in subsets} - set(SIDES))
+    if others:
+        shown = ", ".join(map(repr, others[:5])) + (", ..." if len(others) > 5 else "")
+        raise DataError(
+            f"the column {SUBSETS[0]} of {path} holds {shown}",
+            "it tells which side of the retrieval a row is on, and only query and gallery are known",
+            "write query or gallery for each row and leave other rows out, or leave the column out",
+        )
+    return tuple(subsets)
 
 
 def _matrix(column: Any, path: Path) -> npt.NDArray[Any]:
@@ -143,13 +160,22 @@ def _read_json(path: Path) -> Columns:
 def _entries(text: str) -> Iterator[Any]:
     """The entries of a JSON list one by one: all of them as Python's numbers would take many times the file."""
     decoder = json.JSONDecoder()
-    separator = _SEPARATOR.match(text)
-    while separator is not None and separator[1] != "]" and text[separator.end() : separator.end() + 1] != "]":
-        entry, end = decoder.raw_decode(text, separator.end())
+    _, at = _mark(text, 0)
+    mark, at = _mark(text, at) if text.startswith("]", at) else (",", at)
+    while mark == ",":
+        entry, end = decoder.raw_decode(text, at)
         yield entry
-        separator = _SEPARATOR.match(text, end)
-    if separator is None:
+        mark, at = _mark(text, end)
+    if mark != "]" or at < len(text):
+        raise ValueError(f"the list of images is followed by {text[at : at + 20]!r}")
+
+
+def _mark(text: str, at: int) -> tuple[str, int]:
+    """The bracket or comma that comes next, and where the word after it begins."""
+    found = _MARK.match(text, at)
+    if found is None:
         raise ValueError("the list of images breaks off")
+    return found[1], found.end()
 
 
 def _image(entry: Any, *, row: int, path: Path) -> tuple[str, npt.NDArray[np.float32]]:

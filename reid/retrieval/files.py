@@ -28,7 +28,7 @@ class EmbeddingFile:
     Attributes:
         path: the file.
         found: the names of its columns or arrays.
-        vectors: float32 [N, D], finite and not zero.
+        vectors: float32 [N, D], finite.
         pids: int64 [N]; -1 is junk, 0 a distractor, `UNKNOWN` where there is no label.
         camids: int64 [N]; `UNKNOWN` where there is none.
         paths: of the images; [N], or empty.
@@ -76,7 +76,7 @@ def read_embeddings(path: Path) -> EmbeddingFile:
 
     Raises:
         DataError: it cannot be read, has no vectors, its columns differ in length, a label is not a whole number, or a
-            vector is zero, infinite or NaN; the row is named.
+            vector is infinite or NaN; the row is named.
     """
     path = Path(path)
     parts = [_checked(path, columns) for columns in read_columns(path)]

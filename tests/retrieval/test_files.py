@@ -102,6 +102,12 @@ def test_a_table_may_hold_lists_of_any_kind_of_number_in_several_chunks(kind: pa
     assert read_embeddings(tmp_path / "t").vectors.tolist() == VECTORS.tolist()
 
 
+def test_a_subset_that_is_neither_query_nor_gallery_is_named(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.parquet", subset=["Gallery", "query", None], embedding=VECTORS.tolist(), **LABELS)
+    with pytest.raises(DataError, match=r"the column subset of .*t\.parquet holds 'Gallery', 'None'"):
+        read_embeddings(path)
+
+
 def test_a_null_label_is_unknown_and_such_rows_are_dropped_and_counted(tmp_path: Path) -> None:
     file = read_embeddings(
         table(tmp_path / "t", embedding=VECTORS.tolist(), pid=[7, None, 9], camid=[1, 2, None], img_path=NAMES)
@@ -282,6 +288,10 @@ def test_lists_of_different_length_or_with_gaps_are_refused(column: Any, words: 
         ('[{"img_path": "a", "embedding": [1]}, {"img_path": "b", "embedding": [1, 2]}]', "lists of 1, 2 numbers"),
         ('[{"img_path": "a.jpg", "embedding": [1]}', "cannot be read: the list of images breaks off"),
         ('[{"img_path": "a.jpg", "embedd', "cannot be read: "),
+        ('[{"img_path": "a.jpg", "embedding": [1]}] [{"img', r"the list of images is followed by '\[{\"img'"),
+        ('[{"img_path": "a.jpg", "embedding": [1]}[', "the list of images is followed by"),
+        ("[] x", "the list of images is followed by 'x'"),
+        ("[" * 100_000, "cannot be read: maximum recursion depth"),
     ],
 )  # fmt: skip
 def test_a_json_that_is_no_list_of_images_is_refused_at_its_entry(text: str, words: str, tmp_path: Path) -> None:
@@ -300,8 +310,9 @@ def test_a_truncated_file_is_refused_by_name_and_size(kind: str, tmp_path: Path)
 
 
 def test_a_missing_an_empty_and_another_file_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is no embedding file"):
+    with pytest.raises(DataError, match="there is no embedding file") as caught:
         read_embeddings(tmp_path / "nowhere.npz")
+    assert caught.value.why
     other = tmp_path / "weights.pth"
     for content in (b"", b"\x80\x02}q\x00."):
         other.write_bytes(content)
