@@ -30,7 +30,9 @@ def open_gallery(path: Path, *, subset: Subset = "gallery") -> GalleryFile:
     """
     if not path.is_file():
         raise DataError(
-            f"there is no gallery file {path}", "", "run inference first, or correct the name given to --gallery"
+            f"there is no gallery file {path}",
+            "the images that are searched are the rows of such a file",
+            "run inference first, or correct the name given to --gallery",
         )
     if path.suffix.lower() not in (".parquet", ".npz"):
         raise DataError(f"{path} is neither a .parquet nor an .npz file", "only these can be read in blocks", FIX)

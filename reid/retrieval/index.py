@@ -58,8 +58,9 @@ def nearest_by_index(index: Any, query: FloatArray, k: int) -> tuple[FloatArray,
     Where the groups that were looked into hold fewer than k vectors, more of them are.
 
     Raises:
-        DataError: the gallery has fewer than k images.
+        DataError: the gallery has fewer than k images, or a query vector has no direction or no value.
     """
+    checked_squares(query, side="query", l2_normalise=True)
     if index.ntotal < k:
         raise too_few(k, index.ntotal)
     groups = getattr(index, "nlist", 1)

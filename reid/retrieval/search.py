@@ -46,8 +46,10 @@ def nearest(
         float32 [Q, k], ascending, and int64 [Q, k].
 
     Raises:
-        DataError: there are fewer than k images, the dimensions differ, or a vector has no direction or no value.
+        DataError: there are fewer than k images, the dimensions differ, or a vector of either side has no direction or
+            no value; its row is named.
     """
+    checked_squares(query, side="query", l2_normalise=l2_normalise)
     query = normalise(query) if l2_normalise else np.ascontiguousarray(query, np.float32)
     heaps = _Heaps(len(query), k, min(_PRODUCTS, memory_bytes // _SHARE // 4))
     seen = 0
@@ -82,24 +84,30 @@ def block_rows(dim: int, memory_bytes: int) -> int:
     return min(BLOCK_ROWS, rows)
 
 
-def checked_squares(block: FloatArray, *, first_row: int, l2_normalise: bool) -> FloatArray:
+def checked_squares(block: FloatArray, *, l2_normalise: bool, side: str = "gallery", first_row: int = 0) -> FloatArray:
     """Squared lengths float32 [b] of the rows of a block.
 
+    Args:
+        block: float32 [b, D].
+        l2_normalise: rows will be divided by their lengths.
+        side: "query" or "gallery", for messages, as is the next.
+        first_row: number of the block's first row.
+
     Raises:
-        DataError: a row holds NaN or infinite numbers, or is all zero and would have to be normalised.
+        DataError: a row holds NaN or infinite numbers, or would be normalised and has a squared length of zero.
     """
     squares: FloatArray = np.einsum("nd,nd->n", block, block)
     bad = ~np.isfinite(squares)
     if bad.any():
         raise DataError(
-            f"the gallery vector of row {first_row + int(np.flatnonzero(bad)[0])} holds NaN, infinite or huge numbers",
+            f"the {side} vector of row {first_row + int(bad.argmax())} holds NaN, infinite or huge numbers",
             "a distance to such a vector has no value",
             "embed the images again, and look for a diverged training or a half-precision overflow",
         )
     if l2_normalise and not squares.all():
         raise DataError(
-            f"the gallery vector of row {first_row + int(np.flatnonzero(squares == 0)[0])} is all zero",
-            "a zero vector has no direction, so it cannot be L2-normalised",
+            f"the {side} vector of row {first_row + int(squares.argmin())} is all zero, or too small to be squared",
+            "such a vector has no direction, so it cannot be L2-normalised",
             "look for a dead network or blank images, and embed again",
         )
     return squares
@@ -115,9 +123,15 @@ def other_dimension(query: int, gallery: int) -> DataError:
 
 
 def too_few(k: int, gallery: int) -> DataError:
-    """The error of a gallery smaller than what is asked of it."""
+    """The error of a gallery smaller than what is asked of it; `gallery` does not count the query's own row."""
+    if gallery < 1:
+        return DataError(
+            f"the nearest {k} are asked of a gallery that holds no image but the query's own row",
+            "a row does not find itself",
+            "search a gallery of other images, or all rows of the file with --subset all",
+        )
     return DataError(
-        f"the nearest {k} are asked of a gallery of {gallery} images",
+        f"the nearest {k} are asked of a gallery of {gallery} {'image' if gallery == 1 else 'images'}",
         "there are not that many",
         f"ask for {gallery} or fewer with --top-k",
     )

@@ -292,6 +292,16 @@ def test_more_images_than_the_gallery_has_are_refused(plain: Path) -> None:
         search(["row:0"], gallery=plain, top_k=6)
 
 
+def test_the_only_row_of_a_gallery_finds_nothing_and_is_not_told_to_ask_for_0(tmp_path: Path) -> None:
+    np.savez(tmp_path / "one.npz", vectors=np.ones((1, 2), np.float32))
+
+    with pytest.raises(DataError, match="no image but the query's own row") as raised:
+        search(["row:0"], gallery=tmp_path / "one.npz", top_k=1)
+    assert "0 or fewer" not in str(raised.value)
+    with pytest.raises(DataError, match=r"the nearest 2 are asked of a gallery of 1 image\. .* ask for 1 or fewer"):
+        search(["row:0"], gallery=tmp_path / "one.npz", top_k=2)
+
+
 def test_a_picture_needs_a_checkpoint_and_it_must_be_the_gallerys_own(
     gallery: Path, plain: Path, places: Places, trained: Path
 ) -> None:

@@ -70,6 +70,13 @@ def test_an_index_that_was_cut_short_is_made_anew_and_kept(
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.faiss*")} == whole
 
 
+def test_a_query_without_direction_is_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "g.npz", vectors=np.ones((3, 2), np.float32))
+
+    with pytest.raises(DataError, match="the query vector of row 1 is all zero"):
+        nearest_by_index(open_index(open_gallery(tmp_path / "g.npz")), np.array([[1, 0], [0, 0]], np.float32), 1)
+
+
 def test_without_faiss_the_error_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "g.npz", vectors=np.ones((3, 2), np.float32))
     monkeypatch.setitem(sys.modules, "faiss", None)

@@ -83,6 +83,23 @@ def test_a_gallery_vector_without_a_value_or_direction_is_named(row: list[float]
         nearest(np.ones((1, 2), np.float32), in_blocks(gallery, 3), 2)
 
 
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [([np.nan, 1], "row 1 holds NaN"), ([-np.inf, 1], "row 1 holds NaN"), ([0, 0], "row 1 is all zero")],
+)
+def test_a_query_vector_without_a_value_or_direction_is_named(row: list[float], said: str) -> None:
+    query = np.array([[1, 1], row, row], np.float32)
+
+    with pytest.raises(DataError, match=f"the query vector of {said}"):
+        nearest(query, [(0, np.ones((4, 2), np.float32))], 2)
+
+
+def test_a_zero_query_has_distances_where_nothing_is_normalised() -> None:
+    distances, _ = nearest(np.zeros((1, 2), np.float32), [(0, np.ones((4, 2), np.float32))], 1, l2_normalise=False)
+
+    assert distances.tolist() == [[2.0]]
+
+
 def test_vectors_of_another_dimension_are_refused() -> None:
     with pytest.raises(DataError, match="query embeddings have 3 numbers, gallery embeddings 2"):
         nearest(np.ones((1, 3), np.float32), [(0, np.ones((4, 2), np.float32))], 1)
@@ -220,8 +237,10 @@ def test_a_damaged_file_is_named_with_its_size(name: str, tmp_path: Path) -> Non
 def test_a_missing_file_and_one_of_another_kind_are_refused(tmp_path: Path) -> None:
     (tmp_path / "inference.json").write_text("[]")
 
-    with pytest.raises(DataError, match="there is no gallery file"):
+    with pytest.raises(DataError, match="there is no gallery file") as missing:
         open_gallery(tmp_path / "absent.parquet")
+    assert missing.value.why
+    assert missing.value.fix
     with pytest.raises(DataError, match=r"neither a \.parquet nor an \.npz"):
         open_gallery(tmp_path / "inference.json")
 
