@@ -65,6 +65,13 @@ def test_a_first_match_at_rank_14_is_shown_behind_ten_wrong_ones(tmp_path):
     assert (query["first"], query["later"]["rank"], query["later"]["distance"]) == (14, 14, 14**2)
 
 
+def test_a_match_nearer_than_a_thousand_others_is_not_called_certain(tmp_path):
+    scene = named(on_a_line([(0, 7, 2), *[(1000, 9, 2)] * 1000]))
+    (query,) = lists_in(write(tmp_path / "report.html", scene))["queries"]
+    # One of 1,000 different pairs is put at the nearest, the one same pair at the farthest: 1000/1001, and 1/2.
+    assert query["tiles"]["same"] == [">99", *["50"] * 9]
+
+
 def test_a_match_among_the_first_ten_needs_no_further_tile(tmp_path):
     (query,) = lists_in(write(tmp_path / "report.html", named(at_ranks(10, size=20))))["queries"]
     assert query["tiles"]["right"] == "0" * 9 + "1"
