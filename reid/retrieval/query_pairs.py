@@ -43,9 +43,17 @@ def pair_queries(
     differ, and `day0/1.jpg` is never taken for `day1/1.jpg`. Where neither side has paths, rows are paired.
 
     Raises:
-        DataError: a query of one side is not in the other, or a whole path stands for several queries.
+        DataError: a query of one side is not in the other, a whole path stands for several queries, or only one side has
+            paths.
     """
-    if any(one.path for one in (*a, *b)):
+    named_a, named_b = (any(one.path for one in side) for side in (a, b))
+    if named_a != named_b:
+        raise DataError(
+            f"the queries of {'A' if named_a else 'B'} have paths, and those of {'B' if named_a else 'A'} have none",
+            "nothing tells which query of the one is which of the other",
+            "evaluate both on embeddings with the paths of their pictures, or both without",
+        )
+    if named_a:
         keys_a, keys_b = _telling_keys(a, b)
         notes: tuple[str, ...] = ()
     else:

@@ -65,5 +65,7 @@ def test_rows_of_other_people_are_not_paired() -> None:
 
 
 def test_a_side_without_paths_is_not_paired_with_one_that_has_them() -> None:
-    with pytest.raises(DataError, match=r"B lacks is 1\.jpg"):
-        pair_queries(queries("1.jpg"), queries(""))
+    with pytest.raises(DataError, match="the queries of A have paths, and those of B have none"):
+        pair_queries(queries("1.jpg", "2.jpg"), queries("", ""))
+    with pytest.raises(DataError, match="the queries of B have paths, and those of A have none"):
+        pair_queries(queries(""), queries("1.jpg"))
