@@ -43,8 +43,8 @@ def pair_queries(
     differ, and `day0/1.jpg` is never taken for `day1/1.jpg`. Where neither side has paths, rows are paired.
 
     Raises:
-        DataError: a query of one side is not in the other, a whole path stands for several queries, or only one side has
-            paths.
+        DataError: a query of one side is not in the other, a whole path stands for several queries, or only one side
+            has paths.
     """
     named_a, named_b = (any(one.path for one in side) for side in (a, b))
     if named_a != named_b:
