@@ -20,7 +20,8 @@ CARD = "model_card.md"
 
 _NEEDED = (
     *("cmc_rank_1", "cmc_rank_5", "cmc_rank_10", "mAP", "mINP", "intervals", "queries_scored", "queries_without_match"),
-    *("gallery", "gallery_distractors", "verification", "camera_pairs", "protocol", "test_set"),
+    *("gallery", "gallery_distractors", "verification", "camera_pairs", "camera_pairs_left_out"),
+    *("protocol", "test_set"),
 )
 _VECTOR = ("neck_feat", "with_flip_feature")
 

@@ -188,6 +188,6 @@ def _validation(spec: ReIdentificationSpec, subsets: Subsets, hardware: Hardware
         query, gallery = test_set.embed(module.network, batch_size=spec.dataset.val_batch_size, device=module.device)
         ranking = rank_by(spec, query, gallery, device=module.device)
         form = spec.evaluate.average_precision
-        return measure(ranking, max_rank=max(spec.re_ranking.max_rank, 10), form=form).figures()
+        return measure(ranking, max_rank=spec.re_ranking.max_rank, form=form).figures()
 
     return validate

@@ -10,10 +10,9 @@ from markupsafe import Markup
 from reid.report.svg import Axis, Chart, linear_axis
 from reid.report.templating import percent
 from reid.retrieval.embeddings import IntArray
-from reid.retrieval.metrics import Float64Array
+from reid.retrieval.metrics import CMC_RANKS, Float64Array
 from reid.retrieval.verification import Verification
 
-_NAMED_RANKS = (1, 5, 10)
 _MOST_POINTS = 200  # of a curve
 _AP_BARS = 20
 _SMALLEST_RATE = 1e-6  # where the ROC's axis ends at the latest
@@ -26,7 +25,7 @@ def cmc_chart(cmc: Float64Array, intervals: Mapping[str, tuple[float, float]]) -
         cmc: float64 [K], fractions.
         intervals: 95 % low and high of `cmc_rank_<k>`, as fractions; drawn where there is one.
     """
-    named = [rank for rank in _NAMED_RANKS if rank <= len(cmc)]
+    named = [rank for rank in CMC_RANKS if rank <= len(cmc)]
     ranks = sorted({*named, *np.linspace(1, len(cmc), min(len(cmc), _MOST_POINTS)).astype(int).tolist()})
     chart = Chart(
         Axis("rank", 1, max(len(cmc), 2), _rank_ticks(len(cmc))),
@@ -47,7 +46,7 @@ def cmc_chart(cmc: Float64Array, intervals: Mapping[str, tuple[float, float]]) -
 def _rank_ticks(longest: int) -> list[tuple[float, str]]:
     """Rank 1, the other named ranks while they do not touch each other, and round ranks."""
     crowded = longest > 80
-    named = [rank for rank in _NAMED_RANKS if rank <= longest and (rank == 1 or not crowded)]
+    named = [rank for rank in CMC_RANKS if rank <= longest and (rank == 1 or not crowded)]
     beyond = longest / 10 if crowded else named[-1]
     further = [tick for tick in linear_axis("rank", 1, longest + 1).ticks if beyond < tick[0] <= longest]
     return [*((float(rank), str(rank)) for rank in named), *(further if longest > 10 else [])]

@@ -28,6 +28,7 @@ from reid.report.canvas import (
     wrapped,
 )
 from reid.report.matches import draw_matches, plot_matches
+from reid.retrieval.metrics import CMC_RANKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_cmc", "draw_matches", "draw_training", "plot_cmc", "plot_matches", "plot_training"]
 
-_NAMED_RANKS = (1, 5, 10)
 _LINE_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED, GREY)
 
 
@@ -72,7 +72,7 @@ def draw_cmc(cmc: npt.NDArray[np.float64], *, mean_ap: float, protocol: str = ""
     ranks, percent = np.arange(1, len(cmc) + 1), 100 * np.asarray(cmc, dtype=np.float64)
     short = len(cmc) <= 20
     axes.plot(ranks, percent, color=BLUE, linewidth=2, marker="o" if short else "", markersize=3.5, clip_on=False)
-    named = {rank: float(percent[rank - 1]) for rank in _NAMED_RANKS if rank <= len(cmc)}
+    named = {rank: float(percent[rank - 1]) for rank in CMC_RANKS if rank <= len(cmc)}
     dots: dict[str, Any] = {"color": BLUE, "markersize": 8, "markeredgecolor": "white", "markeredgewidth": 1.5}
     axes.plot(list(named), list(named.values()), "o", **dots, clip_on=False, zorder=5)
     if short:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from reid.retrieval.blocks import BlockLabels, BlockRanks
 
 
+_LARGEST_TABLE = 4096  # cells, which stay in the fastest cache
+
+
 def rank_rows(
     block: FloatArray, labels: BlockLabels, *, top_k: int, histogram: IntArray, bins_per_unit: float
 ) -> BlockRanks:
@@ -129,16 +132,20 @@ def _rank_rows(  # type: ignore[no-untyped-def]
         _sort_matches(row, rows[first:stop], distances[first:stop])
         matches = distances[first:stop]
         starts, place, in_camera = _by_camera(rows[first:stop], matches, camera, own_list)
+        table = _next_in_camera(rows[first:stop], camera, own_list, starts)
         before, before_in_camera = np.zeros(count, np.int64), np.zeros(count, np.int64)
         farthest = matches[count - 1] if count else np.float32(-1.0)
         kth = top_distances[q, -1]
         for column in range(len(row)):
             distance = row[column]
             if distance <= farthest:  # a wrong image stands before every match at least as far
-                before[_first_as_far(matches, 0, count, distance)] += 1
-                own = own_list[camera[column]]
+                slot, own = _first_as_far(matches, 0, count, distance), own_list[camera[column]]
+                before[slot] += 1
                 if own >= 0:
-                    at = _first_as_far(in_camera, starts[own], starts[own + 1], distance)
+                    if len(table):
+                        at = table[own, slot]
+                    else:
+                        at = _first_as_far(in_camera, starts[own], starts[own + 1], distance)
                     if at < starts[own + 1]:
                         before_in_camera[at] += 1
             if distance < kth:
@@ -196,6 +203,22 @@ def _by_camera(columns, distances, camera, own_list):  # type: ignore[no-untyped
         parted[free[own]] = distances[m]
         free[own] += 1
     return starts, place, parted
+
+
+@kernel()
+def _next_in_camera(columns, camera, own_list, starts):  # type: ignore[no-untyped-def]
+    """For each camera and match [C, R], the place in the camera's part of its first match that is not before that one.
+
+    Empty where it would be large, since to search costs less then.
+    """
+    cameras, count = len(starts) - 1, len(columns)
+    if cameras * count > _LARGEST_TABLE:
+        return np.empty((0, 0), np.int64)
+    table, place = np.empty((cameras, count), np.int64), starts[:-1].copy()
+    for m in range(count):
+        table[:, m] = place
+        place[own_list[camera[columns[m]]]] += 1
+    return table
 
 
 @kernel()

@@ -13,6 +13,7 @@ from reid.errors import DataError
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
+IndexArray = npt.NDArray[np.int32]
 BoolArray = npt.NDArray[np.bool_]
 
 RAW_SQUARES = (1e-30, 1e37)

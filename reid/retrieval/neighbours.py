@@ -5,16 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from reid.retrieval.blocks import block_rows
 from reid.retrieval.compiled import insert
-from reid.retrieval.embeddings import FloatArray
+from reid.retrieval.embeddings import FloatArray, IndexArray
 from reid.retrieval.kernels import kernel
 from reid.retrieval.products import HostProducts, minus_two_products
 from reid.retrieval.threads import in_threads
-
-IndexArray = npt.NDArray[np.int32]
 
 _CHUNK = 64  # distances looked at together: most chunks hold nothing nearer than what is kept
 

@@ -9,13 +9,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from reid.retrieval.embeddings import FloatArray, IntArray
+from reid.retrieval.embeddings import FloatArray, IndexArray, IntArray
 from reid.retrieval.kernels import kernel
 from reid.retrieval.threads import in_threads
-
-IndexArray = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
