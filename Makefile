@@ -28,7 +28,7 @@ ui: $(VENV)/.pipeline ## the MLflow and Prefect pages of the demo, on loopback
 test: $(VENV)/.dev ## lint, types, import contracts and all tests
 	@sh infra/test-system.sh
 	$(MAKE) --no-print-directory lint types imports
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not gpu and not benchmark" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not gpu and not benchmark" $(ARGS)
 
 lint: $(VENV)/.dev ## style
 	$(BIN)/ruff check .
