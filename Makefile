@@ -12,7 +12,7 @@ export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS := 120
 export PREFECT_LOGGING_EXTRA_LOGGERS := reid
 export PREFECT_HOME ?= $(CURDIR)/.prefect
 
-.PHONY: help install demo ui test lint format types imports schemas lock clean
+.PHONY: help install demo ui test tests lint format types imports schemas lock clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -27,8 +27,11 @@ ui: $(VENV)/.pipeline ## the MLflow and Prefect pages of the demo, on loopback
 
 test: $(VENV)/.dev ## lint, types, import contracts and all tests
 	@sh infra/test-system.sh
-	$(MAKE) --no-print-directory lint types imports
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not gpu and not benchmark" $(ARGS)
+	$(MAKE) --no-print-directory lint imports
+	$(MAKE) --no-print-directory -j2 types tests
+
+tests: $(VENV)/.dev # as test, without lint, types and the system's packages
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not gpu and not benchmark" $(ARGS)
 
 lint: $(VENV)/.dev ## style
 	$(BIN)/ruff check .
