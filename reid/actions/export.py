@@ -15,7 +15,7 @@ from reid.actions.result import ActionResult
 from reid.actions.subsets import BYTES_PER_GB, require_images
 from reid.data.archives import open_folder
 from reid.data.cache import cache_folder
-from reid.data.images import Pixels, Preprocess, load_image
+from reid.data.images import Pixels, Preprocess
 from reid.data.readers import read_market1501
 from reid.data.records import Subset
 from reid.deploy.onnx import export_onnx
@@ -102,14 +102,7 @@ def _first_pictures(subset: Subset, preprocess: Preprocess, count: int, on_bad_i
     read: list[Pixels] = []
     for path in subset.images:
         try:
-            read.append(
-                load_image(
-                    path,
-                    height=preprocess.height,
-                    width=preprocess.width,
-                    interpolation=preprocess.interpolation,
-                )
-            )
+            read.append(preprocess.load(path))
         except DataError as error:
             if on_bad_image == "error":
                 raise

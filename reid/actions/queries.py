@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reid.data.images import Pixels, Preprocess, is_image, load_image
+from reid.actions.scoring import embed_pixels
+from reid.data.images import Pixels, Preprocess, is_image
 from reid.data.progress import progress
 from reid.errors import CheckpointError, DataError
 from reid.files import sha256_of
@@ -152,14 +153,7 @@ def _pixels(pictures: Sequence[Path], preprocess: Preprocess) -> Pixels:
     read = []
     for path in pictures:
         try:
-            read.append(
-                load_image(
-                    path,
-                    height=preprocess.height,
-                    width=preprocess.width,
-                    interpolation=preprocess.interpolation,
-                )
-            )
+            read.append(preprocess.load(path))
         except DataError as error:
             raise DataError(
                 f"the query {error.found}",
@@ -171,17 +165,8 @@ def _pixels(pictures: Sequence[Path], preprocess: Preprocess) -> Pixels:
 
 def _embed(checkpoint: Checkpoint, pixels: Pixels, preprocess: Preprocess, device: DeviceChoice) -> FloatArray:
     from reid.devices import choose_device
-    from reid.model.extract import embed
 
     chosen = choose_device(device)
     with progress("embedding queries", len(pixels), unit="pictures") as advance:
-        return embed(
-            checkpoint.build_network().to(chosen),
-            pixels.__getitem__,
-            len(pixels),
-            mean=preprocess.mean,
-            std=preprocess.std,
-            batch_size=_BATCH,
-            device=chosen,
-            progress=advance,
-        )
+        network = checkpoint.build_network().to(chosen)
+        return embed_pixels(network, pixels.__getitem__, len(pixels), preprocess, _BATCH, chosen, advance)

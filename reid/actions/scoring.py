@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from reid.model.extract import ImageRows
+
 _LISTED = 10  # candidates of a query in the report, however few `re_ranking.max_rank` draws
 
 
@@ -76,12 +78,25 @@ def embed_pack(
     progress: Callable[[int], None] | None = None,
 ) -> FloatArray:
     """Embeddings float32 [N, D] of all images of a pack, in its order."""
+    return embed_pixels(network, pack.images, len(pack), preprocess, batch_size, device, progress)
+
+
+def embed_pixels(
+    network: nn.Module,
+    images: ImageRows,
+    count: int,
+    preprocess: Preprocess,
+    batch_size: int,
+    device: torch.device,
+    progress: Callable[[int], None] | None = None,
+) -> FloatArray:
+    """Embeddings float32 [count, D] of images at the network's input size, which `images` gives by ranges."""
     from reid.model.extract import embed  # needs torch, which a ranking of embeddings does not
 
     return embed(
         network,
-        pack.images,
-        len(pack),
+        images,
+        count,
         mean=preprocess.mean,
         std=preprocess.std,
         batch_size=batch_size,

@@ -48,6 +48,10 @@ class Preprocess:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
+    def load(self, path: Path) -> Pixels:
+        """`load_image` at this size."""
+        return load_image(path, height=self.height, width=self.width, interpolation=self.interpolation)
+
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
             raise DataError(

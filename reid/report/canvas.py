@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from reid.files import atomic_path
 
 if TYPE_CHECKING:
@@ -26,6 +28,11 @@ def new_figure(width: float, height: float, *, dpi: int = 160) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=dpi, facecolor="white")
+
+
+def typical_aspect(sizes: Sequence[tuple[int, int]]) -> float:
+    """Height over width that suits most pictures of these (height, width); 2, a pedestrian's, where there is none."""
+    return float(np.clip(np.median([height / width for height, width in sizes]), 0.75, 3.0)) if sizes else 2.0
 
 
 def wrapped(text: str, inches: float) -> list[str]:

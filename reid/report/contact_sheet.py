@@ -10,11 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from reid.files import atomic_path
-from reid.report.canvas import BLUE, GREY, INK, PALE
+from reid.report.canvas import BLUE, GREY, INK, PALE, typical_aspect
 from reid.report.thumbnails import ImageSource, open_file
 from reid.retrieval.answers import Answer, Neighbour, in_per_cent
 
@@ -59,7 +58,8 @@ def draw_contact_sheet(
     wanted = {path for answer in answers for path in (answer.path, *(one.path for one in answer.nearest)) if path}
     pictures = {path: picture for path in sorted(wanted) if (picture := _shrunk(images(path))) is not None}
     columns = max(len(answer.nearest) for answer in answers)
-    sheet = _Sheet(sum(map(_lines, answers)), columns, _aspect(pictures), len(notes))
+    aspect = typical_aspect([(picture.height, picture.width) for picture in pictures.values()])
+    sheet = _Sheet(sum(map(_lines, answers)), columns, aspect, len(notes))
     sheet.words((_MARGIN, _MARGIN - 8), title, size=20)
     for number, note in enumerate(notes):
         sheet.words((_MARGIN, _MARGIN + 18 + number * _NOTE), note, colour=GREY)
@@ -99,12 +99,6 @@ def _shrunk(picture: Image.Image | None) -> Image.Image | None:
     if picture is not None:
         picture.thumbnail((2 * _TILE, 6 * _TILE))
     return picture
-
-
-def _aspect(pictures: dict[str, Image.Image]) -> float:
-    """Height over width that suits most pictures; 2, a pedestrian's, where there is none."""
-    shapes = [picture.height / picture.width for picture in pictures.values()]
-    return float(np.clip(np.median(shapes), 0.75, 3.0)) if shapes else 2.0
 
 
 @dataclass

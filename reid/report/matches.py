@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from reid.data.images import decode
 from reid.errors import DataError
-from reid.report.canvas import BLUE, GREEN, GREY, INK, PALE, RED, heading, new_figure, save, wrapped
+from reid.report.canvas import BLUE, GREEN, GREY, INK, PALE, RED, heading, new_figure, save, typical_aspect, wrapped
 from reid.retrieval.metrics import APForm, average_precision
 from reid.retrieval.ranking import Ranking
 
@@ -104,7 +104,8 @@ def draw_matches(
     columns = min(columns, ranking.top_indices.shape[1])
     queries = [_picture(query_paths[q]) for q in chosen]
     title = f"Sampled matches: {len(chosen)} of {len(scored):,} scored queries (seed {seed})"
-    sheet = _Sheet(len(chosen), columns, aspect=_aspect(queries), title=title, protocol=protocol)
+    aspect = typical_aspect([picture.shape[:2] for picture in queries if picture is not None])
+    sheet = _Sheet(len(chosen), columns, aspect=aspect, title=title, protocol=protocol)
     precision = average_precision(ranking, form=form)
     for row, q in enumerate(chosen):
         lines = [f"query, AP {100 * precision[q]:.0f} %", *query_labels[q : q + 1]]
@@ -213,12 +214,6 @@ def _picture(path: str | Path) -> Picture | None:
         return None
     image.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS))
     return np.asarray(image)
-
-
-def _aspect(pictures: Sequence[Picture | None]) -> float:
-    """Height over width that suits most pictures; 2, a pedestrian's, where none can be read."""
-    shapes = [picture.shape for picture in pictures if picture is not None]
-    return float(np.clip(np.median([shape[0] / shape[1] for shape in shapes]), 0.75, 3.0)) if shapes else 2.0
 
 
 def _badge(colour: str) -> dict[str, Any]:
