@@ -68,13 +68,13 @@ def test_re_identification_has_taos_verbs_and_ours_that_take_a_spec(capsys):
 
 def test_spec_check_prints_a_spec_that_can_be_loaded_and_the_report_as_comments(tmp_path, capsys):
     file = tmp_path / "spec.yaml"
-    file.write_text("encryption_key: nvidia_tao\ntrain: {optim: {steps: [5]}}\n")
+    file.write_text("model: {cos_layer: true}\ntrain: {optim: {steps: [5]}}\n")
     assert main(["spec", "check", "train.num_epochs=20", "-e", str(file)]) == 0
     text = capsys.readouterr().out
     assert yaml.safe_load(text)["train"]["optim"]["lr_steps"] == [5]
     assert yaml.safe_load(text)["train"]["num_epochs"] == 20
     assert "# Read as train.optim.lr_steps: train.optim.steps (spec.yaml, line 2)" in text
-    assert "# No effect: encryption_key: checkpoints are never encrypted here" in text
+    assert "# No effect: model.cos_layer: TAO stores it and never reads it; neither do we" in text
 
 
 def test_spec_check_of_a_bad_spec_exits_with_2_and_labels_the_parts_of_the_error(capsys):

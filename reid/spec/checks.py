@@ -57,14 +57,6 @@ def check_keys_together(spec: ReIdentificationSpec, action: str, problems: list[
             problems.append(
                 Problem(f"{name}.batch_size is 0", "a batch holds at least one image", "use -1 or a positive number")
             )
-    if spec.model.id_loss_type != "softmax":
-        problems.append(
-            Problem(
-                f"model.id_loss_type is {spec.model.id_loss_type}",
-                "this release trains its classifier with softmax alone (TAO's other heads crash)",
-                "set model.id_loss_type=softmax",
-            )
-        )
     if spec.select.method == "from_epoch_number" and spec.select.epoch_number is None:
         problems.append(  # in every action: a pipeline must know before it trains
             Problem(

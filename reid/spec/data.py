@@ -57,6 +57,24 @@ class DatasetSpec(Section):
         4, "Images of each identity in a batch (K); must divide batch_size.", ge=2, tao_bounds=(4, None), popular=True
     )
     color_augmentation: ColorAugmentationSpec = ColorAugmentationSpec()
+    more_train_dataset_dirs: tuple[str, ...] = key(
+        (),
+        "Further sources of training images, merged with train_dataset_dir; their identities and cameras are other "
+        "people and other cameras, whatever their numbers.",
+        ours=True,
+    )
+    camera_balanced: bool = key(
+        False, "Draw the images of an identity in a batch from as many of its cameras as there are.", ours=True
+    )
+    auto_augment_prob: float = key(
+        0.0, "Probability that a training image is changed by AutoAugment's ImageNet policy.", ge=0, le=1, ours=True
+    )
+    keep_on_gpu: Literal["auto", "on", "off"] = key(
+        "auto",
+        "Keep the decoded training images in the GPU's memory and read no batch from the host; auto: where they take "
+        "less than half of what is free.",
+        ours=True,
+    )
     cache_dir: str = key("", "Folder of fetched archives and packed images; empty: the user's cache folder.", ours=True)
     on_bad_image: Literal["skip", "error"] = key(
         "skip", "What an unreadable image does: skip counts and names it, error stops.", ours=True

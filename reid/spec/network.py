@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from reid.spec.base import Section, key
-
-_NO_JPM = "the jigsaw patch branch is not part of this release's networks"
-_NO_SIE = "camera and view embeddings are not part of this release's networks"
 
 
 class ModelSpec(Section):
@@ -49,6 +46,12 @@ class ModelSpec(Section):
     feat_dim: int = key(256, "Length of the embedding.", ge=1, tao_bounds=(32, 768))
     reduce_feat_dim: bool = key(False, "Swin: project the pooled feature to feat_dim; false keeps the network's width.")
     gem_pooling: bool = key(False, "Generalised-mean pooling with a learnt exponent, in place of the average.")
+    triplet_mining: Literal["batch_hard", "weighted"] = key(
+        "batch_hard",
+        "Which pairs the triplet loss compares: the farthest positive with the nearest negative, or all of them, each "
+        "weighted by how hard it is (a soft margin then applies).",
+        ours=True,
+    )
     metric_loss_type: Literal["triplet", "center", "triplet_center"] = key(
         "triplet", "Metric loss beside the identity loss; the two with center also need with_center_loss."
     )
@@ -57,7 +60,7 @@ class ModelSpec(Section):
     label_smooth: bool = key(True, "Smooth the identity labels by 0.1.")
     no_margin: bool = key(False, "Soft-margin triplet loss, log(1 + exp(d)), in place of a fixed margin.")
     id_loss_type: Literal["softmax", "arcface", "cosface", "amsoftmax", "circle"] = key(
-        "softmax", "Identity loss. This release trains with softmax and refuses the others."
+        "softmax", "Identity loss: cross-entropy, or a margin head on the angle to each identity's weight vector."
     )
     id_loss_weight: float = key(1.0, "Weight of the identity loss.", ge=0, tao_bounds=(0, 1))
     triplet_loss_weight: float = key(1.0, "Weight of the triplet loss.", ge=0, tao_bounds=(0, 1))
@@ -81,16 +84,21 @@ class ModelSpec(Section):
         le=1,
         no_effect="timm's Swin networks have no semantic control",
     )
-    jpm: bool = key(False, "Jigsaw patch module.", no_effect=_NO_JPM)
-    shift_num: int = key(5, "Jigsaw: patches shifted.", ge=1, tao_bounds=(5, 5), no_effect=_NO_JPM)
-    shuffle_group: int = key(2, "Jigsaw: groups shuffled.", ge=1, tao_bounds=(2, 2), no_effect=_NO_JPM)
-    devide_length: int = key(
-        4, "Jigsaw: parts the sequence is divided into (TAO's spelling).", ge=1, tao_bounds=(4, 4), no_effect=_NO_JPM
+    jpm: bool = key(
+        False,
+        "ViT: jigsaw patch branch, which adds an embedding of each of devide_length shuffled parts of the patches.",
     )
-    re_arrange: bool = key(True, "Jigsaw: rearrange the patches.", no_effect=_NO_JPM)
-    stride_size: tuple[int, int] = key(
-        (16, 16), "Jigsaw: stride of the patches, pixels.", automl=False, no_effect=_NO_JPM
+    shift_num: int = key(5, "Jigsaw: patches shifted.", ge=0, tao_bounds=(5, 5))
+    shuffle_group: int = key(2, "Jigsaw: groups shuffled.", ge=1, tao_bounds=(2, 2))
+    devide_length: int = key(4, "Jigsaw: parts the sequence is divided into (TAO's spelling).", ge=1, tao_bounds=(4, 4))
+    re_arrange: bool = key(True, "Jigsaw: shift and shuffle the patches before they are divided.")
+    stride_size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = key(
+        (16, 16),
+        "ViT: stride of the patches in pixels, down and across; below the patch size they overlap.",
+        automl=False,
     )
-    sie_camera: bool = key(False, "Side information: camera embedding.", no_effect=_NO_SIE)
-    sie_view: bool = key(False, "Side information: view embedding.", no_effect=_NO_SIE)
-    sie_coe: float = key(3.0, "Side information: weight of the embedding.", ge=0, no_effect=_NO_SIE)
+    sie_camera: bool = key(False, "ViT side information: adds a learnt embedding of the image's camera to the patches.")
+    sie_view: bool = key(
+        False, "ViT side information: adds a learnt embedding of the image's view, the number after v in its name."
+    )
+    sie_coe: float = key(3.0, "ViT side information: weight of the embedding.", ge=0)

@@ -25,7 +25,7 @@ with warnings.catch_warnings():
             "", "A label for the experiment.", no_effect="kept in the resolved spec, read by no action"
         )
         encryption_key: str = key(
-            "", "Passphrase of TAO's encrypted checkpoints.", no_effect="checkpoints are never encrypted here"
+            "", "Passphrase that encrypts the checkpoints of train and opens them again; empty: plain files."
         )
         results_dir: str = key("", "Folder that holds one folder of results for each action.")
         device: Literal["auto", "cpu", "cuda", "mps"] = key(
@@ -36,6 +36,12 @@ with warnings.catch_warnings():
             "Threads of a network on a CPU; 0: as many as cores. Small networks gain little from more than one, and "
             "lose much when other programs want the cores.",
             ge=0,
+            ours=True,
+        )
+        embedding_engine: Literal["auto", "torch", "onnxruntime"] = key(
+            "auto",
+            "What computes embeddings in evaluate and inference: auto takes onnxruntime on a CPU when there are enough "
+            "images to pay for the conversion, and torch elsewhere.",
             ours=True,
         )
         automl_policy: Literal["on", "off"] = key(

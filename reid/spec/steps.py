@@ -7,8 +7,6 @@ from typing import Literal
 from reid.spec.base import Section, key
 from reid.spec.training import GpuIds
 
-_ONE_GPU = "this action runs on one device, the first of gpu_ids"
-_ONE_MACHINE = "this action runs on one machine"
 _NO_TENSORRT = "TensorRT engines are not read in this release; give a checkpoint"
 _PARENT = "MLflow run id or results folder whose checkpoint is used when checkpoint is empty."
 
@@ -29,9 +27,9 @@ class SelectSpec(Section):
 class EvaluateSpec(Section):
     """Measuring a checkpoint on a query and a gallery set."""
 
-    num_gpus: int = key(1, "GPUs.", ge=1, popular=True, no_effect=_ONE_GPU)
-    gpu_ids: GpuIds = key((0,), "Numbers of the GPUs; the first is used.", popular=True, automl=False)
-    num_nodes: int = key(1, "Machines.", ge=1, popular=True, no_effect=_ONE_MACHINE)
+    num_gpus: int = key(1, "GPUs that share the images; on device: cpu, processes.", ge=1, popular=True)
+    gpu_ids: GpuIds = key((0,), "Numbers of the GPUs.", popular=True, automl=False)
+    num_nodes: int = key(1, "Machines that share the images, started by torchrun.", ge=1, popular=True)
     checkpoint: str = key("", "Checkpoint to measure.", mandatory=True)
     parent_run: str = key("", _PARENT, ours=True)
     test_dataset: str = key("", "Gallery images; empty: dataset.test_dataset_dir.")
@@ -88,9 +86,9 @@ class EvaluateSpec(Section):
 class InferenceSpec(Section):
     """Computing the embedding of every image."""
 
-    num_gpus: int = key(1, "GPUs.", ge=1, popular=True, no_effect=_ONE_GPU)
-    gpu_ids: GpuIds = key((0,), "Numbers of the GPUs; the first is used.", popular=True, automl=False)
-    num_nodes: int = key(1, "Machines.", ge=1, popular=True, no_effect=_ONE_MACHINE)
+    num_gpus: int = key(1, "GPUs that share the images; on device: cpu, processes.", ge=1, popular=True)
+    gpu_ids: GpuIds = key((0,), "Numbers of the GPUs.", popular=True, automl=False)
+    num_nodes: int = key(1, "Machines that share the images, started by torchrun.", ge=1, popular=True)
     checkpoint: str = key("", "Checkpoint to use.", mandatory=True)
     parent_run: str = key("", _PARENT, ours=True)
     test_dataset: str = key("", "Gallery images; empty: dataset.test_dataset_dir.")

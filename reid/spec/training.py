@@ -9,7 +9,6 @@ from pydantic import Field
 from reid.spec.base import Section, key
 
 GpuIds = tuple[Annotated[int, Field(ge=0)], ...]
-_NO_MARGIN_HEADS = "belongs to the margin heads of model.id_loss_type, which this release refuses"
 
 
 class CudnnSpec(Section):
@@ -46,16 +45,29 @@ class OptimSpec(Section):
         le=1,
     )
     warmup_iters: int = key(10, "Length of a linear or constant warm-up, in epochs in spite of the name.", ge=0)
+    warmup_steps: int = key(
+        0,
+        "Optimiser steps at the start over which the learning rate rises linearly from zero, on top of the schedule.",
+        ge=0,
+        ours=True,
+    )
     warmup_epochs: int = key(20, "Length of the cosine schedule's warm-up, in epochs.", ge=0)
     large_fc_lr: bool = key(False, "Double the learning rate of the classifier.")
     center_lr: float = key(0.5, "Learning rate of the center loss's centres.", ge=0, le=1)
     center_loss_weight: float = key(0.0005, "Weight of the center loss.", ge=0, le=1)
     triplet_loss_margin: float = key(0.3, "Margin of the triplet loss.", ge=0, tao_bounds=(0, 1))
-    trp_l2: bool = key(
-        False, "Scale embeddings to length 1 in the triplet loss.", no_effect="TAO never reads it; neither do we"
+    trp_l2: bool = key(False, "Scale embeddings to length 1 in the triplet loss.")
+    cosine_margin: float = key(
+        0.5, "Margin of a margin head of model.id_loss_type; in radians for arcface, else in cosine.", ge=0, le=1
     )
-    cosine_margin: float = key(0.5, "Margin of a margin head.", ge=0, le=1, no_effect=_NO_MARGIN_HEADS)
-    cosine_scale: float = key(30.0, "Scale of a margin head.", ge=1, no_effect=_NO_MARGIN_HEADS)
+    cosine_scale: float = key(30.0, "Scale of the cosines in a margin head of model.id_loss_type.", ge=1)
+    layer_decay: float = key(
+        1.0,
+        "Learning rate of each block of a transformer over that of the block after it; 1 trains all alike.",
+        gt=0,
+        le=1,
+        ours=True,
+    )
     lr_monitor: Literal["val_loss", "train_loss"] = key(
         "val_loss", "Value a plateau schedule would watch.", no_effect="no schedule watches a value"
     )
@@ -76,7 +88,35 @@ class TrainSpec(Section):
     validation_interval: int = key(1, "Epochs between validations.", ge=1, popular=True)
     grad_clip: float = key(0.0, "Largest L2 norm of the gradient; 0 leaves gradients as they are.", ge=0)
     precision: Literal["auto", "fp32", "fp16", "bf16"] = key(
-        "auto", "Number format: auto takes bf16 or fp16 where the device is fast with it, fp32 on a CPU.", ours=True
+        "auto",
+        "Number format: auto takes bf16 or fp16 where device and network are fast with it, else fp32.",
+        ours=True,
+    )
+    compile: Literal["auto", "off", "on", "cuda_graphs"] = key(
+        "auto",
+        "torch.compile of the network: auto uses it on a GPU for long trainings. Where it fails, the "
+        "training goes on without it.",
+        ours=True,
+    )
+    keep_checkpoints: int = key(
+        3,
+        "Checkpoints of the best validations that stay beside model_best.pth and the latest; the others are removed. "
+        "-1 keeps all, as TAO does.",
+        ge=-1,
+        ours=True,
+    )
+    ema_decay: float = key(
+        0.0,
+        "Keep a moving average of the weights with this decay a step, and validate, save and export that one; 0: off.",
+        ge=0,
+        le=0.99999,
+        ours=True,
+    )
+    early_stopping: int = key(
+        0, "Stop after this many validations without a better cmc_rank_1 and mAP; 0: never.", ge=0, ours=True
+    )
+    freeze_backbone_epochs: int = key(
+        0, "Epochs at the start in which only neck, reduction and classifier learn.", ge=0, ours=True
     )
     resume_training_checkpoint_path: str = key(
         "", "Checkpoint to go on from; empty: the newest one in the results folder, if any."

@@ -82,7 +82,6 @@ def test_the_documents_example_loads_and_reports_one_alias_and_its_dead_keys(wri
     assert loaded.spec.train.optim.lr_steps == (40, 70)
     assert [alias.given for alias in loaded.report.aliases] == ["train.optim.steps"]
     assert set(loaded.report.no_effect) == {
-        "encryption_key",
         "model.input_channels",
         "dataset.num_classes",
         "train.optim.lr_monitor",

@@ -228,11 +228,6 @@ def test_an_interval_in_steps_is_not_compared_with_epochs():
     assert spec.train.checkpoint_interval == 500
 
 
-@pytest.mark.parametrize("kind", ["arcface", "cosface", "amsoftmax", "circle"])
-def test_margin_heads_are_refused_with_what_to_set(refused, kind):
-    assert refused("", f"model.id_loss_type={kind}").fix == "set model.id_loss_type=softmax"
-
-
 def test_a_center_loss_that_the_metric_loss_leaves_out_is_refused(refused):
     assert "triplet_center" in refused("", "model.with_center_loss=true").fix
 
