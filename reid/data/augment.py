@@ -1,22 +1,40 @@
 """Training augmentation of whole batches, on the device that trains: flip, pad and crop, normalise, random erasing.
 
-All random numbers are drawn on the CPU from one generator and only then moved, so that a seed gives the same pictures
-on any device and with any number of loader processes.
+All random numbers are drawn on the CPU from one generator before any pixel moves (`draws.py`). The pixels are then
+moved by compiled loops on a CPU (`pixel_kernels.py`) and by tensor operations on any other device.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from reid.data import pixel_kernels
 from reid.data.colour import ColourJitter
+from reid.data.draws import Crops, EraseMode, Erasures, draw_crops, draw_erasures
 from reid.data.images import pixel_scale
 
-_ERASE_ATTEMPTS = 20  # rectangles drawn for each image; the first that fits is taken, and practically always one does
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of one batch.
+
+    Attributes:
+        crops: flips and crops.
+        colour: float [4, B], see `ColourJitter.draw`; None without jitter.
+        erasures: rectangles that are erased.
+    """
+
+    crops: Crops
+    colour: Tensor | None
+    erasures: Erasures
+
+    def rows(self, part: slice) -> Draws:
+        """Those of some images of the batch."""
+        colour = None if self.colour is None else self.colour[:, part]
+        return Draws(self.crops.rows(part), colour, self.erasures.rows(part))
 
 
 @dataclass(frozen=True)
@@ -37,18 +55,49 @@ class Augmentation:
     flip_prob: float
     padding: int
     erase_prob: float
-    erase_mode: Literal["mean", "pixel"]
+    erase_mode: EraseMode
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     colour: ColourJitter | None = None
 
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """uint8 [B, H, W, 3] to float32 [B, 3, H, W] in channels_last memory; each image has its own draw."""
-        images = flip_and_crop(images, flip_prob=self.flip_prob, padding=self.padding, generator=generator)
-        if self.colour:
-            images = self.colour(images, generator)
-        pixels = to_network_input(images, mean=self.mean, std=self.std)
-        return erase(pixels, prob=self.erase_prob, mode=self.erase_mode, fill=self.mean, generator=generator)
+    def __call__(self, images: Tensor, generator: torch.Generator, *, whole: int = 0, first: int = 0) -> Tensor:
+        """uint8 [B, H, W, 3] to float32 [B, 3, H, W] in channels_last memory; each image has its own draw.
+
+        Args:
+            images: on any device.
+            generator: on the CPU.
+            whole: images of the batch that these are a part of; 0 where they are all of it. The draws are then those
+                that the whole batch would get.
+            first: where the part begins.
+        """
+        batch, height, width, _ = images.shape
+        draws = self.draw(whole or batch, height, width, generator).rows(slice(first, first + batch))
+        return self.apply(images, draws)
+
+    def draw(self, batch: int, height: int, width: int, generator: torch.Generator) -> Draws:
+        """The random numbers of a batch of images of a size."""
+        return Draws(
+            draw_crops(batch, flip_prob=self.flip_prob, padding=self.padding, generator=generator),
+            self.colour.draw(batch, generator) if self.colour else None,
+            draw_erasures(batch, height, width, prob=self.erase_prob, mode=self.erase_mode, generator=generator),
+        )
+
+    def apply(self, images: Tensor, draws: Draws) -> Tensor:
+        """The pixels that the draws make of uint8 [B, H, W, 3]."""
+        if images.device.type == "cpu":
+            return self._on_cpu(images, draws)
+        images = crop(images, draws.crops)
+        if self.colour and draws.colour is not None:
+            images = self.colour(images, draws.colour)
+        return erase(to_network_input(images, mean=self.mean, std=self.std), draws.erasures, self.mean)
+
+    def _on_cpu(self, images: Tensor, draws: Draws) -> Tensor:
+        images = pixel_kernels.crop(images, draws.crops)
+        colour = None
+        if self.colour and draws.colour is not None:
+            colour = self.colour.maps(pixel_kernels.mean_colour(images), draws.colour)
+        scale, shift = pixel_scale(self.mean, self.std)
+        return pixel_kernels.finish(images, scale, shift, draws.erasures, self.mean, colour)
 
 
 def to_network_input(images: Tensor, *, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
@@ -57,63 +106,36 @@ def to_network_input(images: Tensor, *, mean: tuple[float, ...], std: tuple[floa
     return torch.addcmul(shift, images.float(), scale).permute(0, 3, 1, 2)  # a view: channels stay innermost
 
 
-def flip_and_crop(images: Tensor, *, flip_prob: float, padding: int, generator: torch.Generator) -> Tensor:
-    """Random horizontal flip, then a random H x W crop out of the image padded with `padding` black pixels a side.
-
-    Args:
-        images: uint8 [B, H, W, 3].
-    """
+def crop(images: Tensor, crops: Crops) -> Tensor:
+    """Flips and crops uint8 [B, H, W, 3] by tensor operations; what lies outside is black."""
     batch, height, width, _ = images.shape
-    flip = torch.rand(batch, generator=generator) < flip_prob
-    top, left = torch.randint(-padding, padding + 1, (2, batch), generator=generator)
-    y = torch.arange(height)[None, :] + top[:, None]  # [B, H], source row of each row
-    x = torch.arange(width)[None, :] + left[:, None]  # [B, W]
+    flip, top, left = (numbers.to(images.device, non_blocking=True) for numbers in (crops.flip, crops.top, crops.left))
+    y = torch.arange(height, device=images.device)[None, :] + top[:, None]  # [B, H], source row of each row
+    x = torch.arange(width, device=images.device)[None, :] + left[:, None]  # [B, W]
     inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]  # [B, H, W]
-    x = torch.where(flip[:, None], width - 1 - x, x)
-    source = y.clamp(0, height - 1)[:, :, None] * width + x.clamp(0, width - 1)[:, None, :]
-    source += torch.arange(batch)[:, None, None] * (height * width)  # [B, H, W], pixel number in the whole batch
-    device = images.device
-    pixels = images.reshape(-1, 3).index_select(0, source.flatten().to(device)).view(images.shape)
-    cropped: Tensor = pixels * inside[..., None].to(device)
+    x = torch.where(flip[:, None], width - 1 - x, x).clamp(0, width - 1)
+    image = torch.arange(batch, device=images.device)
+    pixels = images[image[:, None, None], y.clamp(0, height - 1)[:, :, None], x[:, None, :]]  # [B, H, W, 3]
+    cropped: Tensor = pixels * inside[..., None]
     return cropped
 
 
-def erase(
-    pixels: Tensor,
-    *,
-    prob: float,
-    mode: Literal["mean", "pixel"],
-    fill: tuple[float, float, float],
-    generator: torch.Generator,
-) -> Tensor:
-    """Random erasing of one rectangle in a share of the images.
+def erase(pixels: Tensor, erasures: Erasures, fill: tuple[float, float, float]) -> Tensor:
+    """Fills the rectangles by tensor operations.
 
     Args:
         pixels: float [B, 3, H, W], normalised.
-        prob: probability for each image.
-        mode: "mean": 2 to 40 % of the area, aspect 0.3 to 3.33 uniform, filled with `fill`. "pixel": 2 to 33 %, aspect
-            log-uniform in the same range, filled with normal noise.
-        fill: value of each channel in mode "mean".
-
-    Source: Zhong et al., Random Erasing Data Augmentation, AAAI 2020, algorithm 1.
+        erasures: the rectangles, and their noise if any.
+        fill: value of each channel where there is no noise.
     """
-    batch, _, height, width = pixels.shape
-    chosen = torch.rand(batch, generator=generator) < prob
-    u = torch.rand(4, batch, _ERASE_ATTEMPTS, generator=generator)
-    area = (0.02 + u[0] * ((0.4 if mode == "mean" else 1 / 3) - 0.02)) * height * width
-    low, high = 0.3, 1 / 0.3
-    aspect = low + u[1] * (high - low) if mode == "mean" else torch.exp(math.log(low) + u[1] * math.log(high / low))
-    h, w = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
-    fits = (h < height) & (w < width) & (h > 0) & (w > 0)
-    first = fits.int().argmax(dim=1, keepdim=True)  # [B, 1]
-    h, w, v, s, fits = (t.gather(1, first)[:, 0] for t in (h, w, u[2], u[3], fits))
-    top, left = (v * (height - h + 1)).floor(), (s * (width - w + 1)).floor()
-    rows, columns = torch.arange(height)[None, :], torch.arange(width)[None, :]
-    in_rows = (rows >= top[:, None]) & (rows < (top + h)[:, None])  # [B, H]
-    in_columns = (columns >= left[:, None]) & (columns < (left + w)[:, None])  # [B, W]
-    erased = (chosen & fits)[:, None, None] & in_rows[:, :, None] & in_columns[:, None, :]  # [B, H, W]
-    if mode == "pixel":
-        value = torch.randn(pixels.shape, generator=generator).to(pixels.device)
-    else:
-        value = torch.tensor(fill, device=pixels.device)[None, :, None, None]
-    return torch.where(erased[:, None].to(pixels.device), value, pixels)
+    height, width = pixels.shape[2:]
+    device = pixels.device
+    box, starts = (numbers.to(device, non_blocking=True) for numbers in (erasures.box, erasures.starts))
+    top, left, h, w = (edge[:, None] for edge in box.unbind(1))  # [B, 1]
+    y, x = torch.arange(height, device=device)[None, :] - top, torch.arange(width, device=device)[None, :] - left
+    erased = ((y >= 0) & (y < h))[:, :, None] & ((x >= 0) & (x < w))[:, None, :]  # [B, H, W]
+    if not len(erasures.noise):
+        return torch.where(erased[:, None], torch.tensor(fill, device=device)[None, :, None, None], pixels)
+    place = starts[:, None, None] + 3 * (y[:, :, None] * w[:, :, None] + x[:, None, :])  # [B, H, W], of the red value
+    index = torch.where(erased, place, 0)[:, None] + torch.arange(3, device=device)[None, :, None, None]
+    return torch.where(erased[:, None], erasures.noise.to(device, non_blocking=True)[index], pixels)

@@ -32,10 +32,32 @@ class ColourJitter:
     saturation: float
     hue: float
 
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """uint8 [B, H, W, 3] to float32 [B, H, W, 3] in [0, 255]."""
-        batch = len(images)
-        u = torch.rand(4, batch, generator=generator)
+    @staticmethod
+    def draw(batch: int, generator: torch.Generator) -> Tensor:
+        """float [4, B] in [0, 1): brightness, contrast, saturation and hue of each image."""
+        return torch.rand(4, batch, generator=generator)
+
+    def __call__(self, images: Tensor, u: Tensor) -> Tensor:
+        """uint8 [B, H, W, 3] to float32 [B, H, W, 3] in [0, 255], by tensor operations.
+
+        Args:
+            images: on any device.
+            u: what `draw` gave.
+        """
+        pixels = images.float()
+        matrix, shift = self.maps(pixels.mean(dim=(1, 2)), u)
+        moved = pixels.flatten(1, 2) @ matrix.transpose(1, 2)  # [B, HW, 3] x [B, 3, 3]
+        jittered: Tensor = (moved + shift[:, None, None]).clamp_(0, 255)
+        return jittered.view(pixels.shape)
+
+    def maps(self, mean_colour: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+        """The matrix [B, 3, 3] and the shift [B] that turn the pixels of each image into jittered ones.
+
+        Args:
+            mean_colour: float [B, 3], mean red, green and blue of each image.
+            u: what `draw` gave.
+        """
+        device = mean_colour.device
         brightness, contrast, saturation = (
             max(0.0, 1 - span) + u[i] * (1 + span - max(0.0, 1 - span))
             for i, span in enumerate((self.brightness, self.contrast, self.saturation))
@@ -44,12 +66,8 @@ class ColourJitter:
         grey = torch.tensor(_GREY)
         matrix = _hue_matrix(turn) @ _saturation_matrix(saturation, grey)  # [B, 3, 3]
         matrix = matrix * (brightness * contrast)[:, None, None]
-        pixels = images.float()
-        mean_grey = pixels.mean(dim=(1, 2)) @ grey.to(images.device)  # [B], before the brightness factor
-        shift = mean_grey * (brightness * (1 - contrast)).to(images.device)  # [B]
-        moved = pixels.flatten(1, 2) @ matrix.to(images.device).transpose(1, 2)  # [B, HW, 3] x [B, 3, 3]
-        jittered: Tensor = (moved + shift[:, None, None]).clamp_(0, 255)
-        return jittered.view(pixels.shape)
+        mean_grey = (mean_colour * grey.to(device)).sum(dim=1)  # [B], before the brightness factor
+        return matrix.to(device), mean_grey * (brightness * (1 - contrast)).to(device)
 
 
 def _saturation_matrix(factor: Tensor, grey: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from reid.kernels import kernel
 from reid.retrieval.embeddings import FloatArray, IntArray
-from reid.retrieval.kernels import kernel
 from reid.retrieval.threads import in_threads
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from reid.kernels import kernel
 from reid.retrieval.blocks import block_rows
 from reid.retrieval.compiled import insert
 from reid.retrieval.embeddings import FloatArray, IndexArray
-from reid.retrieval.kernels import kernel
 from reid.retrieval.products import HostProducts, minus_two_products
 from reid.retrieval.threads import in_threads
 

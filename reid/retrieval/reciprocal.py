@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reid.kernels import kernel
 from reid.retrieval.embeddings import FloatArray, IndexArray, IntArray
-from reid.retrieval.kernels import kernel
 from reid.retrieval.threads import in_threads
 
 

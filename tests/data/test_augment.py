@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import pytest
 import torch
 from torch import Tensor
 
-from reid.data.augment import Augmentation, erase, flip_and_crop, to_network_input
+from reid.data import augment, pixel_kernels
+from reid.data.augment import Augmentation, to_network_input
+from reid.data.colour import ColourJitter
+from reid.data.draws import Crops, draw_crops, draw_erasures
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+Mode = Literal["mean", "pixel"]
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -27,14 +32,24 @@ def augmentation(**changes: object) -> Augmentation:
     return Augmentation(**{**settings, **changes})  # type: ignore[arg-type]
 
 
-def test_flip_pad_and_crop_equal_a_loop_over_pixels() -> None:
+def erased(
+    count: int, height: int, width: int, *, prob: float, mode: Mode, fill: tuple[float, float, float], seed: int = 0
+) -> Tensor:
+    """Black images [B, 3, H, W], erased; black is -1 here, which no filling is."""
+    draws = draw_erasures(count, height, width, prob=prob, mode=mode, generator=generator(seed))
+    black = torch.zeros(count, height, width, 3, dtype=torch.uint8)
+    return pixel_kernels.finish(black, [1.0] * 3, [-1.0] * 3, draws, fill)
+
+
+@pytest.mark.parametrize("crop", [augment.crop, pixel_kernels.crop])
+def test_flip_pad_and_crop_equal_a_loop_over_pixels(crop: Callable[[Tensor, Crops], Tensor]) -> None:
     images, padding = pictures(), 3
     batch, height, width, _ = images.shape
     draws = generator(5)
     flip = torch.rand(batch, generator=draws) < 0.5
     top, left = torch.randint(-padding, padding + 1, (2, batch), generator=draws)
 
-    result = flip_and_crop(images, flip_prob=0.5, padding=padding, generator=generator(5))
+    result = crop(images, draw_crops(batch, flip_prob=0.5, padding=padding, generator=generator(5)))
 
     assert 0 < int(flip.sum()) < batch
     for b in range(batch):
@@ -45,20 +60,26 @@ def test_flip_pad_and_crop_equal_a_loop_over_pixels() -> None:
         assert torch.equal(result[b], padded[y : y + height, x : x + width])
 
 
-def test_without_padding_and_flips_images_stay_as_they_are() -> None:
+@pytest.mark.parametrize("crop", [augment.crop, pixel_kernels.crop])
+def test_without_padding_and_flips_images_stay_as_they_are(crop: Callable[[Tensor, Crops], Tensor]) -> None:
     images = pictures()
+    never, always = (draw_crops(6, flip_prob=prob, padding=0, generator=generator()) for prob in (0.0, 1.0))
 
-    assert torch.equal(flip_and_crop(images, flip_prob=0.0, padding=0, generator=generator()), images)
-    assert torch.equal(flip_and_crop(images, flip_prob=1.0, padding=0, generator=generator()), images.flip(2))
+    assert torch.equal(crop(images, never), images)
+    assert torch.equal(crop(images, always), images.flip(2))
+
+
+@pytest.mark.parametrize("crop", [augment.crop, pixel_kernels.crop])
+def test_a_crop_beside_the_image_is_black(crop: Callable[[Tensor, Crops], Tensor]) -> None:
+    beside = Crops(torch.tensor([False, True, False, True]), torch.tensor([12, 0, 0, -12]), torch.tensor([0, 8, -9, 9]))
+
+    assert not crop(pictures(4), beside).any()
 
 
 def test_half_of_the_images_are_mirrored_at_probability_one_half() -> None:
-    images = pictures(2000, 2, 3)
+    flip = draw_crops(2000, flip_prob=0.5, padding=0, generator=generator()).flip
 
-    result = flip_and_crop(images, flip_prob=0.5, padding=0, generator=generator())
-
-    mirrored = sum(torch.equal(a, b.flip(1)) for a, b in zip(result, images, strict=True))
-    assert 900 < mirrored < 1100  # 4.5 standard deviations
+    assert 900 < int(flip.sum()) < 1100  # 4.5 standard deviations
 
 
 def test_normalisation_is_the_value_over_255_minus_mean_over_std() -> None:
@@ -72,15 +93,14 @@ def test_normalisation_is_the_value_over_255_minus_mean_over_std() -> None:
 
 
 @pytest.mark.parametrize("mode", ["mean", "pixel"])
-def test_what_is_erased_is_one_rectangle_of_allowed_area_and_aspect(mode: Literal["mean", "pixel"]) -> None:
+def test_what_is_erased_is_one_rectangle_of_allowed_area_and_aspect(mode: Mode) -> None:
     height, width = 64, 32
-    pixels = torch.full((300, 3, height, width), 9.0)
 
-    result = erase(pixels, prob=1.0, mode=mode, fill=MEAN, generator=generator(1))
+    result = erased(300, height, width, prob=1.0, mode=mode, fill=MEAN, seed=1)
 
     largest = 0.4 if mode == "mean" else 1 / 3
     for image in result:
-        changed = (image != 9.0).all(dim=0)
+        changed = (image != -1.0).all(dim=0)
         rows, columns = changed.any(dim=1).nonzero().flatten(), changed.any(dim=0).nonzero().flatten()
         h, w = len(rows), len(columns)
         assert changed.sum() == h * w  # filled
@@ -94,15 +114,14 @@ def test_what_is_erased_is_one_rectangle_of_allowed_area_and_aspect(mode: Litera
 
 def test_the_erased_rectangle_equals_a_loop_with_the_same_draws() -> None:
     height, width, batch = 40, 20, 30
-    pixels = torch.zeros(batch, 3, height, width)
     draws = generator(2)
     chosen = torch.rand(batch, generator=draws) < 0.5
     u = torch.rand(4, batch, 20, generator=draws).tolist()
 
-    result = erase(pixels, prob=0.5, mode="mean", fill=(1.0, 2.0, 3.0), generator=generator(2))
+    result = erased(batch, height, width, prob=0.5, mode="mean", fill=(1.0, 2.0, 3.0), seed=2)
 
     for b in range(batch):
-        expected = torch.zeros(3, height, width)
+        expected = torch.full((3, height, width), -1.0)
         for i in range(20):
             area = (0.02 + u[0][b][i] * 0.38) * height * width
             aspect = 0.3 + u[1][b][i] * (1 / 0.3 - 0.3)
@@ -116,19 +135,39 @@ def test_the_erased_rectangle_equals_a_loop_with_the_same_draws() -> None:
 
 
 def test_mode_pixel_fills_with_standard_normal_noise() -> None:
-    pixels = torch.full((400, 3, 32, 16), 99.0)
-
-    noise = erase(pixels, prob=1.0, mode="pixel", fill=MEAN, generator=generator())
-    noise = noise[noise != 99.0]
+    noise = erased(400, 32, 16, prob=1.0, mode="pixel", fill=MEAN)
+    noise = noise[noise != -1.0]
 
     assert abs(float(noise.mean())) < 0.02
     assert abs(float(noise.std()) - 1) < 0.02
 
 
 def test_no_image_is_erased_at_probability_0() -> None:
-    pixels = torch.rand(4, 3, 16, 8)
+    assert (erased(4, 16, 8, prob=0.0, mode="mean", fill=MEAN) == -1.0).all()
 
-    assert torch.equal(erase(pixels, prob=0.0, mode="mean", fill=MEAN, generator=generator()), pixels)
+
+@pytest.mark.parametrize("mode", ["mean", "pixel"])
+@pytest.mark.parametrize("colour", [None, ColourJitter(0.4, 0.3, 0.2, 0.1)])
+def test_compiled_loops_and_tensor_operations_make_the_same_pictures(mode: Mode, colour: ColourJitter | None) -> None:
+    images, recipe = pictures(16, 24, 16), augmentation(erase_mode=mode, colour=colour)
+    draws = recipe.draw(16, 24, 16, generator(3))
+
+    cropped = augment.crop(images, draws.crops)
+    if colour and draws.colour is not None:
+        cropped = colour(cropped, draws.colour)
+    expected = augment.erase(to_network_input(cropped, mean=MEAN, std=STD), draws.erasures, MEAN)
+
+    torch.testing.assert_close(recipe.apply(images, draws), expected, atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("mode", ["mean", "pixel"])
+def test_parts_of_a_batch_get_the_draws_of_the_whole(mode: Mode) -> None:
+    images, recipe = pictures(9, 24, 16), augmentation(erase_mode=mode, colour=ColourJitter(0.4, 0.3, 0.2, 0.1))
+
+    whole = recipe(images, generator(6))
+    parts = [recipe(images[first : first + 3], generator(6), whole=9, first=first) for first in (0, 3, 6)]
+
+    assert torch.equal(torch.cat(parts), whole)
 
 
 def test_a_seed_fixes_the_whole_augmentation_and_another_changes_it() -> None:

@@ -22,7 +22,7 @@ def draws(seed: int, count: int) -> Tensor:
 
 def jittered(seed: int = 0, **spans: float) -> Tensor:
     jitter = ColourJitter(**{"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0, **spans})
-    return jitter(images(), torch.Generator().manual_seed(seed))
+    return jitter(images(), ColourJitter.draw(6, torch.Generator().manual_seed(seed)))
 
 
 def test_without_any_span_the_pixels_stay() -> None:

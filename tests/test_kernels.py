@@ -7,7 +7,7 @@ from types import FunctionType
 
 import pytest
 
-from reid.retrieval.kernels import kernel
+from reid.kernels import kernel
 
 
 def twice(x: float) -> float:
