@@ -52,6 +52,9 @@ def network_settings_of(spec: ReIdentificationSpec, *, num_classes: int) -> Netw
         drop_out=model.drop_out,
         att_drop_rate=model.att_drop_rate,
         dropout_rate=model.dropout_rate,
+        id_loss_type=model.id_loss_type,
+        cosine_margin=spec.train.optim.cosine_margin,
+        cosine_scale=spec.train.optim.cosine_scale,
     )
 
 

@@ -1,7 +1,8 @@
-"""The losses of training: ID (cross-entropy), batch-hard triplet and center loss, and their weighted sum."""
+"""The losses of training: ID loss, batch-hard triplet and center loss, and their sum over a network's branches."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -9,17 +10,23 @@ import torch.distributed
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reid.model.heads import Head
 
-class TrainingOutput(NamedTuple):
-    """What the losses need.
+
+class Branch(NamedTuple):
+    """What the losses need of one branch of a network; most networks have one.
 
     Attributes:
         features: float [B, D], before the neck: for the metric losses.
-        logits: float [B, num_classes], after it: for the ID loss.
+        embedding: float [B, D], after neck and dropout: for the ID loss.
+        head: of this branch.
+        weight: share of this branch in the ID and the triplet loss; those of a network add up to 1.
     """
 
     features: Tensor
-    logits: Tensor
+    embedding: Tensor
+    head: Head
+    weight: float = 1.0
 
 
 class LossParts(NamedTuple):
@@ -65,23 +72,31 @@ class ReidCriterion(nn.Module):
         self.weights = {"id": id_weight, "triplet": triplet_weight, "center": center_weight}
         self.center = center
 
-    def forward(self, output: TrainingOutput, labels: Tensor) -> LossParts:
-        """Losses of one batch.
+    def forward(self, branches: Sequence[Branch], labels: Tensor) -> LossParts:
+        """Losses of one batch; the center loss is that of the first branch alone.
 
         Args:
-            output: of the network.
+            branches: of the network, at least one.
             labels: int64 [B], class index of each image.
         """
-        features = output.features.float()  # distances lose too much in half precision
         parts: dict[str, Tensor] = {}
         if self.use_id:
-            parts["id"] = F.cross_entropy(output.logits.float(), labels, label_smoothing=self.label_smoothing)
+            parts["id"] = _weighted(
+                branches, [b.head.loss(b.embedding, labels, label_smoothing=self.label_smoothing) for b in branches]
+            )
+        features = [branch.features.float() for branch in branches]  # distances lose too much in half precision
         if self.use_triplet:
-            parts["triplet"] = batch_hard_triplet(features, labels, margin=self.margin)
+            parts["triplet"] = _weighted(
+                branches, [batch_hard_triplet(f, labels, margin=self.margin) for f in features]
+            )
         if self.center is not None:
-            parts["center"] = self.center(features, labels)
+            parts["center"] = self.center(features[0], labels)
         total = torch.stack([self.weights[name] * value for name, value in parts.items()]).sum()
         return LossParts(total, {name: value.detach() for name, value in parts.items()})
+
+
+def _weighted(branches: Sequence[Branch], losses: Sequence[Tensor]) -> Tensor:
+    return torch.stack([branch.weight * loss for branch, loss in zip(branches, losses, strict=True)]).sum()
 
 
 def batch_hard_triplet(features: Tensor, labels: Tensor, *, margin: float | None) -> Tensor:

@@ -14,7 +14,7 @@ from reid.data.augment import Augmentation
 from reid.data.module import Batch
 from reid.distributed import rank_and_count
 from reid.model.checkpoint import OURS
-from reid.model.losses import LossParts, ReidCriterion
+from reid.model.losses import Branch, LossParts, ReidCriterion
 from reid.model.network import ReidNetwork
 from reid.model.optim import Schedule, build_optimizer
 
@@ -61,10 +61,10 @@ class ReidModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch."""
         images, labels = batch
-        output = self.network.training_output(self._augmentation(images, self._generator(batch_idx)))
-        losses: LossParts = self.criterion(output, labels)
+        branches = self.network.training_output(self._augmentation(images, self._generator(batch_idx)))
+        losses: LossParts = self.criterion(branches, labels)
         loss = losses.total
-        accuracy = (output.logits.detach().argmax(dim=1) == labels).float().mean()
+        accuracy = _accuracy(branches[0], labels)
         measured = {"train_loss": loss.detach(), "train_acc": accuracy}
         measured |= {f"train_loss_{name}": value for name, value in losses.parts.items()}
         for name, value in measured.items():  # means over the epoch and over all processes
@@ -104,3 +104,9 @@ class ReidModule(pl.LightningModule):
         rank, _ = rank_and_count()
         state = np.random.SeedSequence([self._seed % 2**32, self.current_epoch, batch_idx, rank]).generate_state(1)
         return torch.Generator().manual_seed(int(state[0]))
+
+
+def _accuracy(branch: Branch, labels: Tensor) -> Tensor:
+    """Share of the batch whose own identity has the largest logit."""
+    with torch.no_grad():
+        return (branch.head(branch.embedding).argmax(dim=1) == labels).float().mean()

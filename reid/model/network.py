@@ -10,7 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from reid.model.losses import TrainingOutput
+from reid.model.heads import Head, build_head
+from reid.model.losses import Branch
 from reid.model.settings import NetworkSettings
 from reid.model.settings import is_transformer as is_transformer
 
@@ -38,7 +39,13 @@ class ReidNetwork(nn.Module):
         self.embedding_dim = settings.feat_dim if reduce else width
         self.neck = nn.BatchNorm1d(self.embedding_dim) if settings.neck == "bnneck" else nn.Identity()
         self.dropout = nn.Dropout(settings.dropout_rate)
-        self.classifier = nn.Linear(self.embedding_dim, settings.num_classes, bias=False)
+        self.classifier: Head = build_head(
+            settings.id_loss_type,
+            dim=self.embedding_dim,
+            num_classes=settings.num_classes,
+            margin=settings.cosine_margin,
+            scale=settings.cosine_scale,
+        )
         self._initialise()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -48,10 +55,10 @@ class ReidNetwork(nn.Module):
             embedding = embedding + self._embed(images.flip(3))
         return embedding
 
-    def training_output(self, images: Tensor) -> TrainingOutput:
-        """Features before the neck and logits after it."""
+    def training_output(self, images: Tensor) -> tuple[Branch, ...]:
+        """What the losses need of each branch; the first is the one whose accuracy is reported."""
         features = self._features(images)
-        return TrainingOutput(features, self.classifier(self.dropout(self.neck(features))))
+        return (Branch(features, self.dropout(self.neck(features)), self.classifier),)
 
     def _features(self, images: Tensor) -> Tensor:
         maps = self.backbone.forward_features(images)
@@ -64,7 +71,6 @@ class ReidNetwork(nn.Module):
         return embedding
 
     def _initialise(self) -> None:
-        nn.init.normal_(self.classifier.weight, std=0.001)
         if isinstance(self.reduction, nn.Linear):
             nn.init.kaiming_normal_(self.reduction.weight, mode="fan_in")
             if self.reduction.bias is not None:

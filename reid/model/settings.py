@@ -31,6 +31,9 @@ class NetworkSettings:
         drop_out: dropout inside transformer blocks.
         att_drop_rate: attention dropout of transformers.
         dropout_rate: dropout before the classifier.
+        id_loss_type: head of the ID loss; it plays no part in the embedding.
+        cosine_margin: of a margin head: radians for arcface, cosine for the others.
+        cosine_scale: of a margin head.
     """
 
     backbone: str
@@ -48,6 +51,9 @@ class NetworkSettings:
     drop_out: float = 0.0
     att_drop_rate: float = 0.0
     dropout_rate: float = 0.0
+    id_loss_type: Literal["softmax", "arcface", "cosface", "amsoftmax", "circle"] = "softmax"
+    cosine_margin: float = 0.5
+    cosine_scale: float = 30.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""

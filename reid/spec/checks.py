@@ -68,6 +68,7 @@ def check_keys_together(spec: ReIdentificationSpec, action: str, problems: list[
     if action in _TRAINING:
         _check_batch(spec, problems)
         _check_center_loss(spec, problems, warnings)
+        _check_head(spec, warnings)
 
 
 def _check_batch(spec: ReIdentificationSpec, problems: list[Problem]) -> None:
@@ -111,4 +112,14 @@ def _check_center_loss(spec: ReIdentificationSpec, problems: list[Problem], warn
         warnings.append(
             f"model.metric_loss_type {kind} has no center loss while model.with_center_loss is false; "
             "as in TAO, the triplet loss alone is used"
+        )
+
+
+def _check_head(spec: ReIdentificationSpec, warnings: list[str]) -> None:
+    if spec.dataset.sampler == "triplet" and spec.model.metric_loss_type == "triplet":
+        return  # no identity loss
+    if spec.model.id_loss_type == "circle" and spec.model.label_smooth:
+        warnings.append(
+            "model.label_smooth is true and model.id_loss_type is circle; the circle loss compares similarities with "
+            "each other and has no labels to smooth: it is used without"
         )

@@ -8,13 +8,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reid.model.losses import CenterLoss, ReidCriterion, TrainingOutput, batch_hard_triplet
+from reid.model.heads import SoftmaxHead
+from reid.model.losses import Branch, CenterLoss, ReidCriterion, batch_hard_triplet
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2])
 
 
 def features(seed: int = 0, dim: int = 4) -> Tensor:
     return torch.randn(len(LABELS), dim, generator=torch.Generator().manual_seed(seed))
+
+
+def branch(x: Tensor, embedding: Tensor | None = None, *, weight: float = 1.0) -> Branch:
+    """A branch with a softmax head whose logits are the embedding itself, of three numbers."""
+    head = SoftmaxHead(3, 3)
+    nn.init.eye_(head.weight)
+    return Branch(x, torch.zeros(len(x), 3) if embedding is None else embedding, head, weight)
 
 
 def triplet_by_loops(x: list[list[float]], labels: list[int], margin: float | None) -> float:
@@ -76,7 +84,7 @@ def test_the_id_loss_is_cross_entropy_with_smoothed_labels(epsilon: float) -> No
     logits = torch.randn(8, 3, generator=torch.Generator().manual_seed(2))
     criterion = ReidCriterion(combination="softmax", label_smoothing=epsilon, margin=0.3)
 
-    losses = criterion(TrainingOutput(features(), logits), LABELS)
+    losses = criterion([branch(features(), logits)], LABELS)
 
     expected = 0.0
     for row, label in zip(logits.tolist(), LABELS.tolist(), strict=True):
@@ -95,7 +103,7 @@ def test_the_id_loss_is_cross_entropy_with_smoothed_labels(epsilon: float) -> No
 def test_the_sampler_key_chooses_the_losses(combination: str, parts: set[str]) -> None:
     criterion = ReidCriterion(combination=combination, label_smoothing=0.1, margin=0.3)  # type: ignore[arg-type]
 
-    assert set(criterion(TrainingOutput(features(), torch.zeros(8, 3)), LABELS).parts) == parts
+    assert set(criterion([branch(features())], LABELS).parts) == parts
 
 
 def test_the_total_is_the_weighted_sum_of_the_parts() -> None:
@@ -109,10 +117,27 @@ def test_the_total_is_the_weighted_sum_of_the_parts() -> None:
         center_weight=0.01,
     )
 
-    total, parts = criterion(TrainingOutput(features(), torch.randn(8, 3)), LABELS)
+    total, parts = criterion([branch(features(), torch.randn(8, 3))], LABELS)
 
     expected = 2 * parts["id"] + 3 * parts["triplet"] + 0.01 * parts["center"]
     assert float(total) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_branches_share_the_id_and_triplet_loss_by_weight_and_the_first_has_the_center_loss() -> None:
+    def losses(*branches: Branch) -> dict[str, float]:
+        criterion = ReidCriterion(
+            combination="softmax_triplet", label_smoothing=0.1, margin=0.3, center=CenterLoss(3, 4, seed=1)
+        )
+        return {name: float(value) for name, value in criterion(branches, LABELS).parts.items()}
+
+    first, second = (features(1), torch.randn(8, 3)), (features(2), torch.randn(8, 3))
+    alone = losses(branch(*first)), losses(branch(*second))
+
+    both = losses(branch(*first, weight=0.75), branch(*second, weight=0.25))
+
+    for name in ("id", "triplet"):
+        assert both[name] == pytest.approx(0.75 * alone[0][name] + 0.25 * alone[1][name], rel=1e-6)
+    assert both["center"] == pytest.approx(alone[0]["center"])
 
 
 def test_the_center_loss_is_the_mean_squared_distance_to_the_own_center() -> None:
@@ -139,7 +164,7 @@ def test_centers_move_exactly_as_sgd_on_the_unweighted_loss_moves_them() -> None
 
     for step in range(5):
         x = features(step)
-        criterion(TrainingOutput(x, torch.zeros(8, 3)), LABELS)
+        criterion([branch(x)], LABELS)
         sgd.zero_grad()
         (x - centers[LABELS]).square().sum(dim=1).mean().backward()
         sgd.step()
@@ -155,7 +180,7 @@ def test_features_feel_the_center_loss_with_its_weight() -> None:
     assert criterion.center is not None
     start, x = criterion.center.centers.clone(), features().requires_grad_()
 
-    criterion(TrainingOutput(x, torch.zeros(8, 3)), LABELS).total.backward()
+    criterion([branch(x)], LABELS).total.backward()
 
     expected = 0.25 * 2 / 8 * (x - start[LABELS])
     assert torch.allclose(x.grad, expected, atol=1e-6)

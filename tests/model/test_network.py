@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from reid.errors import SpecError
 from reid.model.backbone import GeneralisedMeanPooling, build_backbone
+from reid.model.heads import SoftmaxHead
 from reid.model.network import ReidNetwork
 from reid.model.settings import NetworkSettings
 
@@ -63,6 +64,7 @@ def test_the_bnneck_has_a_frozen_bias_and_the_classifier_none() -> None:
     assert isinstance(net.neck, nn.BatchNorm1d)
     assert not net.neck.bias.requires_grad
     assert net.neck.weight.requires_grad
+    assert isinstance(net.classifier, SoftmaxHead)
     assert net.classifier.bias is None
     assert net.classifier.weight.std().item() == pytest.approx(0.001, rel=0.3)
 
@@ -81,22 +83,23 @@ def test_the_embedding_is_before_or_after_the_neck_as_asked() -> None:
         assert torch.allclose(after(images()), expected, atol=1e-6)
 
 
-def test_losses_see_the_features_before_and_the_logits_after_the_neck() -> None:
+def test_metric_losses_see_the_features_before_and_the_head_the_embedding_after_the_neck() -> None:
     net = network()
     with torch.inference_mode():
-        output = net.training_output(images())
-        expected = net.neck(output.features) @ net.classifier.weight.T
+        (branch,) = net.training_output(images())
+        expected = net.neck(branch.features) @ net.classifier.weight.T
 
-    assert output.features.shape == (2, 16)
-    assert torch.allclose(output.logits, expected, atol=1e-6)
+        assert branch.features.shape == (2, 16)
+        assert branch.weight == 1.0
+        assert torch.allclose(branch.head(branch.embedding), expected, atol=1e-6)
 
 
-def test_without_a_neck_logits_and_embedding_come_from_the_features() -> None:
+def test_without_a_neck_head_and_embedding_take_the_features() -> None:
     net = network(neck="")
     with torch.inference_mode():
-        output = net.training_output(images())
-        assert torch.equal(net(images()), output.features)
-        assert torch.allclose(output.logits, net.classifier(output.features))
+        (branch,) = net.training_output(images())
+        assert torch.equal(net(images()), branch.features)
+        assert torch.equal(branch.embedding, branch.features)
 
 
 def test_the_flip_feature_is_the_embedding_of_the_image_plus_that_of_its_mirror_image() -> None:
@@ -119,7 +122,7 @@ def test_a_linear_layer_after_the_pooling_equals_a_1x1_convolution_before_it() -
         maps = net.backbone.forward_features(images())  # type: ignore[operator]
         expected = convolution(maps).mean(dim=(2, 3))
 
-        assert torch.allclose(net.training_output(images()).features, expected, atol=1e-5)
+        assert torch.allclose(net.training_output(images())[0].features, expected, atol=1e-5)
 
 
 def test_the_backbones_own_width_needs_no_reduction() -> None:
