@@ -14,22 +14,24 @@ from timm.layers import SelectAdaptivePool2d
 from torch import Tensor, nn
 
 from reid.errors import SpecError
-from reid.model.settings import TAO_RESNETS, NetworkSettings, is_transformer
+from reid.model.osnet import build_osnet
+from reid.model.settings import OSNETS, TAO_RESNETS, NetworkSettings, is_transformer
 
 
 def build_backbone(settings: NetworkSettings) -> nn.Module:
-    """The timm network without its classifier, for the input size, with bag-of-tricks' changes.
+    """The network without its classifier, for the input size, with bag-of-tricks' changes.
 
     Raises:
-        SpecError: timm does not know the name (the nearest are given), or cannot build it for that size.
+        SpecError: nobody knows the name (the nearest are given), or timm cannot build it for that size.
     """
     name = TAO_RESNETS.get(settings.backbone, settings.backbone)
-    if not timm.is_model(name):
+    if name not in OSNETS and not timm.is_model(name):
         raise SpecError(
-            f"model.backbone={settings.backbone} is neither a name of TAO's nor a network of timm {timm.__version__}",
+            f"model.backbone={settings.backbone} is neither a name of TAO's, nor an OSNet, nor a network of timm "
+            f"{timm.__version__}",
             fix=_nearest_names(name),
         )
-    backbone = _create(name, settings)
+    backbone = build_osnet(name) if name in OSNETS else _create(name, settings)
     if isinstance(backbone, timm.models.resnet.ResNet):
         _set_last_stride(backbone, settings.last_stride)
         if settings.backbone in TAO_RESNETS:
@@ -136,6 +138,6 @@ def _unfit(settings: NetworkSettings, error: Exception) -> SpecError:
 
 
 def _nearest_names(name: str) -> str:
-    known = [*TAO_RESNETS, *timm.list_models()]
+    known = [*TAO_RESNETS, *OSNETS, *timm.list_models()]
     near = get_close_matches(name, known, n=3)
     return f"did you mean {', '.join(near)}?" if near else "see timm.list_models() for the names it knows"

@@ -8,6 +8,14 @@ from typing import Any, Literal
 TAO_RESNETS = {f"resnet_{depth}": f"resnet{depth}" for depth in (18, 34, 50, 101, 152)}
 """TAO's spelling of the ResNets and timm's; with it come bag-of-tricks' details (no ReLU in the stem)."""
 
+OSNETS = {
+    "osnet_x1_0": (64, 256, 384, 512),
+    "osnet_x0_75": (48, 192, 288, 384),
+    "osnet_x0_5": (32, 128, 192, 256),
+    "osnet_x0_25": (16, 64, 96, 128),
+}
+"""The OSNets of this package (timm has none): channels of the stem and of the three stages."""
+
 _TRANSFORMERS = ("swin", "vit", "deit", "beit", "eva", "flexivit", "cait")
 
 
@@ -16,7 +24,7 @@ class NetworkSettings:
     """All that is needed to build a network again; stored in every checkpoint.
 
     Attributes:
-        backbone: TAO's or timm's name.
+        backbone: TAO's or timm's name, or one of `OSNETS`.
         num_classes: identities of the ID classifier.
         input_height: pixels.
         input_width: pixels.
