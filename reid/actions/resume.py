@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 _CHANGEABLE = {
     "dataset": {
         "train_dataset_dir", "test_dataset_dir", "query_dataset_dir", "num_classes", "val_batch_size", "num_workers",
-        "cache_dir", "on_bad_image", "max_archive_gb", "recursive",
+        "cache_dir", "on_bad_image", "max_archive_gb", "recursive", "more_train_dataset_dirs", "keep_on_gpu",
     },
     "train": {
         "num_epochs", "checkpoint_interval", "checkpoint_interval_unit", "validation_interval", "results_dir",

@@ -62,7 +62,7 @@ class Training:
         self._spec, self._hardware, self._resume_from = spec, hardware, resume_from
         network = _network(spec, subsets["train"], resumed=resume_from is not None)
         self._module = _module(spec, network, subsets, seed=seed)
-        self._batches = _batches(spec, subsets, hardware=hardware, seed=seed)
+        self._batches = _batches(spec, subsets, seed=seed)
         self._validate = _validation(spec, subsets, hardware) if "query" in subsets.by_name else None
 
     def run(self, run: ActionRun) -> EpochLog:
@@ -164,18 +164,19 @@ def _revision() -> dict[str, str | bool]:
     return {"revision": tags["mlflow.source.git.commit"], "revision_changed": tags["reid.git_dirty"] == "true"}
 
 
-def _batches(spec: ReIdentificationSpec, subsets: Subsets, *, hardware: Hardware, seed: int) -> TrainingData:
+def _batches(spec: ReIdentificationSpec, subsets: Subsets, *, seed: int) -> TrainingData:
     train_set = subsets["train"]
     classes = {pid: index for index, pid in enumerate(train_set.pids)}
     records = [record for record in train_set.records if record.pid in classes]
     pack = subsets.pack([r.path for r in records], preprocess_of(spec), workers=spec.dataset.num_workers)
     return TrainingData(
-        pack.images,
+        pack.array,
         [classes[record.pid] for record in records],
         batch_size=spec.dataset.batch_size,
         num_instances=spec.dataset.num_instances,
         seed=seed,
-        pin_memory=hardware.device.type == "cuda",
+        cameras=[record.camid for record in records] if spec.dataset.camera_balanced else None,
+        keep_on_device=spec.dataset.keep_on_gpu,
     )
 
 

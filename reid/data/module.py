@@ -1,17 +1,16 @@
-"""Training batches for Lightning: rows of packed pixels with their class indices, P x K at a time."""
+"""Training batches for Lightning: P x K images with their class indices, and a place in the epoch to go on from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
+from reid.data.feeds import Feed, Rows, feed_for
+from reid.data.images import Pixels
 from reid.data.sampler import PKSampler
 from reid.distributed import rank_and_count
 
@@ -19,88 +18,85 @@ Batch = tuple[Tensor, Tensor]
 """Images uint8 [B, H, W, 3] and class indices int64 [B]."""
 
 
-class PackedBatches(Dataset[Batch]):
-    """Whole batches out of an array of pixels; there is nothing left to decode, so no worker processes are needed.
-
-    Args:
-        images: gives the pixels uint8 [B, H, W, 3] of some rows.
-        labels: class index of each row.
-    """
-
-    def __init__(self, images: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.uint8]], labels: Sequence[int]) -> None:
-        self._images = images
-        self._labels = torch.tensor(labels, dtype=torch.int64)
-
-    def __len__(self) -> int:
-        return len(self._labels)
-
-    def __getitem__(self, row: int) -> Batch:
-        """One image and its label, as a batch of one."""
-        return self.__getitems__([row])
-
-    def __getitems__(self, rows: list[int]) -> Batch:
-        """One batch; PyTorch's loader calls this with a whole batch of rows."""
-        index = np.asarray(rows, dtype=np.int64)
-        return torch.from_numpy(self._images(index)), self._labels[index]
-
-
 class TrainingData(pl.LightningDataModule):
     """Serves P x K training batches, split over the processes that train together.
 
     Args:
-        images: gives the pixels of some rows.
-        labels: class index of each row.
+        images: pixels of the whole training set, uint8 [N, H, W, 3]; a memory map will do.
+        labels: class index of each image.
         batch_size: images in one batch over all processes.
         num_instances: images of each identity in a batch.
         seed: of the draw.
-        pin_memory: for asynchronous copies to a GPU.
+        cameras: camera of each image, to balance them in the draw; None for images whatever their camera.
+        keep_on_device: whether the pixels lie in the memory of the device that trains, see `feed_for`.
     """
 
     def __init__(
         self,
-        images: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.uint8]],
+        images: Pixels,
         labels: Sequence[int],
         *,
         batch_size: int,
         num_instances: int,
         seed: int,
-        pin_memory: bool,
+        cameras: Sequence[int] | None = None,
+        keep_on_device: Literal["auto", "on", "off"] = "auto",
     ) -> None:
         super().__init__()
-        self._dataset = PackedBatches(images, labels)
-        self._labels = labels
-        self._batch_size, self._num_instances = batch_size, num_instances
-        self._seed, self._pin_memory = seed, pin_memory
+        self._images, self._labels, self._cameras = images, labels, cameras
+        self._batch_size, self._num_instances, self._seed = batch_size, num_instances, seed
+        self._keep = keep_on_device
+        self._feed: Feed | None = None
 
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """The loader of this process's share."""
+    def train_dataloader(self) -> EpochLoader:
+        """The loader of this process's share of the current epoch; Lightning asks anew before each."""
         rank, ranks = rank_and_count()
         sampler = PKSampler(
             self._labels,
             batch_size=self._batch_size,
             num_instances=self._num_instances,
             seed=self._seed,
+            cameras=self._cameras,
             rank=rank,
             num_ranks=ranks,
         )
+        epoch, device = 0, torch.device("cpu")
         if self.trainer is not None:
-            sampler.set_epoch(self.trainer.current_epoch)
-        return _ResumableLoader(self._dataset, sampler, pin_memory=self._pin_memory)
+            epoch, device = self.trainer.current_epoch, self.trainer.strategy.root_device
+        self._feed = self._feed or feed_for(self._images, device, self._keep)
+        return EpochLoader(sampler.draw(epoch), torch.tensor(self._labels, device=device), self._feed)
 
 
-class _ResumableLoader(DataLoader[Batch]):
-    """A loader whose place inside the epoch Lightning stores in each checkpoint and gives back on resume."""
+class EpochLoader:
+    """The batches of one epoch, with a place that Lightning stores in each checkpoint and gives back on resume.
 
-    def __init__(self, dataset: Dataset[Batch], sampler: PKSampler, *, pin_memory: bool) -> None:
-        super().__init__(dataset, batch_sampler=sampler, collate_fn=_as_it_is, num_workers=0, pin_memory=pin_memory)
-        self._place = sampler
+    Args:
+        rows: row numbers of each batch, [batches, B].
+        labels: class index of each row, [N], on the device of the batches.
+        feed: gives the pixels.
+    """
+
+    def __init__(self, rows: Rows, labels: Tensor, feed: Feed) -> None:
+        self._rows, self._labels, self._feed = rows, labels, feed
+        self._given = self._skip = 0
+
+    def __len__(self) -> int:
+        """Batches of the whole epoch, those given before a resume included."""
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches; those given before a resume are left out."""
+        self._given, self._skip = self._skip, 0
+        rows = self._rows[self._given :]
+        labels = self._labels[torch.from_numpy(rows).to(self._labels.device)]  # [batches, B]
+        for images, labels_of_batch in zip(self._feed(rows), labels, strict=True):
+            self._given += 1
+            yield images, labels_of_batch
 
     def state_dict(self) -> dict[str, int]:
-        return self._place.state_dict()
+        """How many batches were given; 0 once all were. What is copied ahead does not count."""
+        return {"given": self._given % len(self._rows)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        self._place.load_state_dict(state)
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
+        """The next pass leaves out the batches that were given before."""
+        self._skip = state["given"]

@@ -2,46 +2,69 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Literal
+
 import numpy as np
+import pytest
 import torch
 
-from reid.data.module import PackedBatches, TrainingData
+from reid.data.feeds import copied_ahead
+from reid.data.module import EpochLoader, TrainingData
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 4, 2, 3), dtype=np.uint8)
 LABELS = [row // 6 for row in range(24)]
+KEEP: list[Literal["auto", "on", "off"]] = ["auto", "on", "off"]
 
 
-def data() -> TrainingData:
-    return TrainingData(PIXELS.__getitem__, LABELS, batch_size=4, num_instances=2, seed=1, pin_memory=False)
+def loader(keep: Literal["auto", "on", "off"] = "auto", **changes: object) -> EpochLoader:
+    settings = {"batch_size": 4, "num_instances": 2, "seed": 1, "keep_on_device": keep, **changes}
+    return TrainingData(PIXELS, LABELS, **settings).train_dataloader()  # type: ignore[arg-type]
 
 
-def test_a_batch_is_the_pixels_and_labels_of_its_rows() -> None:
-    images, labels = PackedBatches(PIXELS.__getitem__, LABELS).__getitems__([23, 0, 7])
-
-    assert np.array_equal(images.numpy(), PIXELS[[23, 0, 7]])
-    assert labels.tolist() == [3, 0, 1]
-    assert labels.dtype == torch.int64
+def rows_of(images: torch.Tensor) -> list[int]:
+    return [next(row for row in range(24) if np.array_equal(PIXELS[row], image)) for image in images.numpy()]
 
 
-def test_one_row_is_a_batch_of_one() -> None:
-    images, labels = PackedBatches(PIXELS.__getitem__, LABELS)[5]
+@pytest.mark.parametrize("keep", KEEP)
+def test_the_loader_gives_p_x_k_batches_whose_labels_belong_to_the_pixels(keep: Literal["auto", "on", "off"]) -> None:
+    batches = list(loader(keep))
 
-    assert (tuple(images.shape), labels.tolist()) == ((1, 4, 2, 3), [0])
-
-
-def test_the_loader_gives_p_x_k_batches_whose_labels_belong_to_the_pixels() -> None:
-    for images, labels in data().train_dataloader():
-        rows = [next(r for r in range(24) if np.array_equal(PIXELS[r], image)) for image in images.numpy()]
-        assert [LABELS[row] for row in rows] == labels.tolist()
+    assert len(batches) == len(loader(keep)) == 6
+    for images, labels in batches:
+        assert [LABELS[row] for row in rows_of(images)] == labels.tolist()
         assert sorted(np.unique(labels, return_counts=True)[1].tolist()) == [2, 2]
+        assert labels.dtype == torch.int64
 
 
-def test_a_loader_goes_on_where_a_stored_one_stood() -> None:
-    whole = [labels.tolist() for _, labels in data().train_dataloader()]
-    stopped, resumed = data().train_dataloader(), data().train_dataloader()
+def test_cameras_are_balanced_where_they_are_given() -> None:
+    cameras = [row % 2 for row in range(24)]
+
+    for images, _ in loader(cameras=cameras):
+        first, second, third, fourth = (cameras[row] for row in rows_of(images))
+        assert first != second
+        assert third != fourth
+
+
+@pytest.mark.parametrize("keep", KEEP)
+def test_a_loader_goes_on_where_a_stored_one_stood(keep: Literal["auto", "on", "off"]) -> None:
+    whole = [rows_of(images) for images, _ in loader(keep)]
+    stopped, resumed = loader(keep), loader(keep)
     batches = iter(stopped)
-    begun = [next(batches)[1].tolist() for _ in range(2)]
+    begun = [rows_of(next(batches)[0]) for _ in range(2)]
 
-    resumed.load_state_dict(stopped.state_dict())  # type: ignore[attr-defined]
+    resumed.load_state_dict(stopped.state_dict())
 
-    assert begun + [labels.tolist() for _, labels in resumed] == whole
+    assert stopped.state_dict() == {"given": 2}
+    assert begun + [rows_of(images) for images, _ in resumed] == whole
+    assert resumed.state_dict() == {"given": 0}
+    assert [rows_of(images) for images, _ in resumed] == whole
+
+
+def test_a_batch_that_is_only_copied_ahead_does_not_count_as_given() -> None:
+    rows = np.arange(24).reshape(6, 4)
+    ahead = EpochLoader(rows, torch.tensor(LABELS), partial(copied_ahead, PIXELS, torch.device("cpu")))
+
+    next(iter(ahead))
+
+    assert ahead.state_dict() == {"given": 1}

@@ -63,7 +63,7 @@ def train(
     settings = {"validation_interval": 1, "checkpoint_interval": 1, "checkpoint_unit": "epoch", "resume_from": None}
     fit(
         trained or module(),
-        TrainingData(lambda rows: PIXELS[rows], LABELS, batch_size=4, num_instances=2, seed=1, pin_memory=False),
+        TrainingData(PIXELS, LABELS, batch_size=4, num_instances=2, seed=1),
         folder=folder,
         hardware=Hardware(torch.device("cpu")),
         max_epochs=epochs,
