@@ -24,7 +24,7 @@ _CHANGEABLE = {
     },
     "train": {
         "num_epochs", "checkpoint_interval", "checkpoint_interval_unit", "validation_interval", "results_dir",
-        "resume_training_checkpoint_path", "if_exists", "num_gpus", "gpu_ids", "num_nodes", "cudnn",
+        "resume_training_checkpoint_path", "if_exists", "num_gpus", "gpu_ids", "num_nodes", "cudnn", "early_stopping",
     },
     "model": {"pretrained_model_path", "pretrain_choice", "neck_feat", "with_flip_feature"},
 }  # fmt: skip
@@ -37,7 +37,7 @@ _VALIDATION = {
 """Keys of `evaluate` that validation ranks by as well: they decide which epoch is best."""
 
 _OUTCOME = {
-    "train": {"num_epochs", "checkpoint_interval", "checkpoint_interval_unit", "validation_interval"},
+    "train": {"num_epochs", "checkpoint_interval", "checkpoint_interval_unit", "validation_interval", "early_stopping"},
     "model": {"pretrained_model_path", "pretrain_choice", "neck_feat", "with_flip_feature"},
 }
 """Those of them that decide which checkpoints exist and which is best: a training cut from ten epochs to five must not

@@ -12,7 +12,7 @@ from reid.data.images import Preprocess
 from reid.devices import Hardware, choose_device, choose_precision, use_cpu_threads
 from reid.model.losses import CenterLoss, ReidCriterion
 from reid.model.network import is_transformer
-from reid.model.optim import Schedule
+from reid.model.schedule import Schedule
 from reid.model.settings import NetworkSettings
 from reid.spec.re_identification import ReIdentificationSpec
 
@@ -89,6 +89,7 @@ def schedule_of(spec: ReIdentificationSpec) -> Schedule:
         warmup_epochs=optim.warmup_epochs,
         warmup_iters=optim.warmup_iters,
         warmup_factor=optim.warmup_factor,
+        warmup_steps=optim.warmup_steps,
         milestones=optim.lr_steps,
         gamma=optim.gamma,
     )

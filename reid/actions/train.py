@@ -53,7 +53,11 @@ def train(spec: ReIdentificationSpec) -> ActionResult:
         run.tracker.set_tags({f"fingerprint.{name}": value for name, value in fingerprints.items()})
         run.status.write("STARTED", "Starting Training Loop.")
         epochs = training.run(run)
-        if not epochs.received:
+        if training.stopped_early:
+            ending = f"Early stopping: {spec.train.early_stopping} validations without a better cmc_rank_1 and mAP."
+            log.info("%s", ending)
+            run.status.write("RUNNING", ending)
+        elif not epochs.received:
             log.info("the training in %s had all of its %d epochs already", run.folder, spec.train.num_epochs)
         run.status.write("RUNNING", "Training loop complete.")
         return _result(run, epochs)

@@ -50,6 +50,9 @@ class Training:
         seed: of the initial weights, the batches and the augmentation.
         resume_from: checkpoint to go on from; None to start.
 
+    Attributes:
+        stopped_early: after `run`, whether validations that no longer improved ended it before its last epoch.
+
     Raises:
         SpecError: there is no such network, or no weights were given to start from.
         CheckpointError: pretrained weights cannot be used.
@@ -60,6 +63,7 @@ class Training:
     ) -> None:
         pl.seed_everything(seed, workers=True, verbose=False)
         self._spec, self._hardware, self._resume_from = spec, hardware, resume_from
+        self.stopped_early = False
         network = _network(spec, subsets["train"], resumed=resume_from is not None)
         self._module = _module(spec, network, subsets, seed=seed)
         self._batches = _batches(spec, subsets, seed=seed)
@@ -69,7 +73,7 @@ class Training:
         """Trains to the last epoch, with checkpoints in the action's folder; returns the log of the epochs."""
         epochs = EpochLog(run, max_epochs=self._spec.train.num_epochs, resumed=self._resume_from is not None)
         train = self._spec.train
-        fit(
+        self.stopped_early = fit(
             self._module,
             self._batches,
             folder=run.folder,
@@ -82,6 +86,8 @@ class Training:
             checkpoint_unit=train.checkpoint_interval_unit,
             resume_from=self._resume_from,
             receive=epochs.receive,
+            freeze_backbone_epochs=train.freeze_backbone_epochs,
+            early_stopping=train.early_stopping,
         )
         return epochs
 
@@ -149,8 +155,11 @@ def _module(spec: ReIdentificationSpec, network: ReidNetwork, subsets: Subsets, 
             bias_lr_factor=optim.bias_lr_factor,
             weight_decay_bias=optim.weight_decay_bias,
             large_fc_lr=optim.large_fc_lr,
+            layer_decay=optim.layer_decay,
         ),
+        base_lr=optim.base_lr,
         momentum=optim.momentum,
+        ema_decay=spec.train.ema_decay,
         seed=seed,
         checkpoint_block=block,
     )
@@ -186,7 +195,9 @@ def _validation(spec: ReIdentificationSpec, subsets: Subsets, hardware: Hardware
 
     def validate(module: pl.LightningModule) -> dict[str, float]:
         assert isinstance(module, ReidModule)
-        query, gallery = test_set.embed(module.network, batch_size=spec.dataset.val_batch_size, device=module.device)
+        query, gallery = test_set.embed(
+            module.evaluated_network, batch_size=spec.dataset.val_batch_size, device=module.device
+        )
         ranking = rank_by(spec, query, gallery, device=module.device)
         form = spec.evaluate.average_precision
         return measure(ranking, max_rank=spec.re_ranking.max_rank, form=form).figures()

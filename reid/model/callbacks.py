@@ -19,7 +19,7 @@ from reid.distributed import share_buffers
 from reid.errors import ReidError
 from reid.files import replace_link
 from reid.model.module import ReidModule
-from reid.model.selection import BEST, LATEST, checkpoint_name
+from reid.model.selection import BEST, LATEST, Score, checkpoint_name, score_of
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class EpochRecord:
         step: optimiser steps done so far.
         seconds: that the epoch took, validation included.
         images_per_s: training images over the training part of the epoch, all processes.
-        learning_rate: of the weights during the epoch.
+        learning_rate: of the weights in the epoch's last step.
         training: means over the epoch: train_loss, its parts, train_acc.
         validation: figures of the validation after it, or None when there was none.
     """
@@ -109,6 +109,7 @@ class Validation(Callback):
         epoch = trainer.current_epoch + 1
         if epoch % self._interval == 0 or epoch == trainer.max_epochs:
             share_buffers(pl_module)  # what is measured is what the main process saves
+            share_buffers(pl_module.evaluated_network)
             pl_module.validation_metrics = self._measure(pl_module)
             pl_module.validation_epoch = trainer.current_epoch
 
@@ -126,7 +127,7 @@ class Checkpoints(CheckpointCallback):
 
     def __init__(self, folder: Path, *, interval: int, unit: Literal["epoch", "step"]) -> None:
         self._folder, self._interval, self._unit = folder, interval, unit
-        self._best: tuple[float, float] | None = None
+        self._best: Score | None = None
         self._last_saved_step = -1
 
     def on_train_batch_end(
@@ -137,18 +138,18 @@ class Checkpoints(CheckpointCallback):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Saves at the interval, always after the last epoch, and whenever a validation was the best so far."""
+        """Saves at the interval, always at the end of the training, and whenever a validation was the best so far."""
         assert isinstance(pl_module, ReidModule)
         epoch = trainer.current_epoch + 1
         metrics = pl_module.validation_metrics
         measured = pl_module.validation_epoch == trainer.current_epoch  # else they are an earlier network's
-        score = (metrics["cmc_rank_1"], metrics["mAP"]) if measured else None
+        score = score_of(metrics) if measured else None
         improved = score is not None and (self._best is None or score > self._best)
         if improved:  # first, so that no other file ever knows of a best checkpoint that was not written
             self._best = score
             trainer.save_checkpoint(self._folder / BEST)
         done = epoch if self._unit == "epoch" else trainer.global_step
-        if done % self._interval == 0 or epoch == trainer.max_epochs:
+        if done % self._interval == 0 or epoch == trainer.max_epochs or trainer.should_stop:
             self._save(trainer)
 
     def state_dict(self) -> dict[str, Any]:
@@ -181,7 +182,6 @@ class Records(Callback):
         self._receive = receive
         self._began = self._trained_s = 0.0
         self._images = 0
-        self._learning_rate = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock of an epoch that goes on after a resume: Lightning does not start such an epoch again."""
@@ -189,9 +189,7 @@ class Records(Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock."""
-        assert isinstance(pl_module, ReidModule)
         self._began, self._images, self._trained_s = time.perf_counter(), 0, 0.0
-        self._learning_rate = float(trainer.optimizers[0].param_groups[0]["lr"])
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -210,7 +208,7 @@ class Records(Callback):
             step=trainer.global_step,
             seconds=time.perf_counter() - self._began,
             images_per_s=self._images / max(self._trained_s, 1e-9),
-            learning_rate=self._learning_rate,
+            learning_rate=pl_module.learning_rate,
             training=training,
             validation=dict(pl_module.validation_metrics) if validated else None,
         )

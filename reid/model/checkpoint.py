@@ -20,6 +20,9 @@ FORMAT = 1
 OURS = "reid"
 """Key of our own block inside the checkpoint; the rest is Lightning's, for resuming."""
 
+EMA = "ema"
+"""Key of the moving average of the network's tensors, by their names in the network."""
+
 _NETWORK = "network."
 
 
@@ -32,7 +35,7 @@ class Checkpoint:
         epoch: counted from 0, as in the file's name.
         step: optimiser steps done.
         network: how to build it.
-        weights: tensors of the network, by name.
+        weights: tensors of the network, by name; of its moving average where the training kept one.
         preprocess: how its images are made, as `Preprocess.to_dict` writes it.
         pids: training identity of each class.
         metrics: of the last validation before it was written; empty before the first.
@@ -92,15 +95,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{path} has checkpoint format {ours['format']}, and this version reads up to {FORMAT}",
             fix="install a newer version of this package",
         )
-    weights = {
-        name.removeprefix(_NETWORK): value for name, value in content["state_dict"].items() if name.startswith(_NETWORK)
-    }
     return Checkpoint(
         path=path,
         epoch=ours["epoch"],
         step=ours["step"],
         network=NetworkSettings(**ours["network"]),
-        weights=weights,
+        weights=network_weights(content),
         preprocess=ours["preprocess"],
         pids=tuple(ours["pids"]),
         metrics=ours["metrics"],
@@ -108,6 +108,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
         spec=ours["spec"],
         provenance=ours["provenance"],
     )
+
+
+def network_weights(content: dict[str, Any]) -> dict[str, Tensor]:
+    """The network's tensors in a checkpoint that `train` wrote, by name; its moving average where there is one."""
+    if EMA in content:
+        average: dict[str, Tensor] = content[EMA]
+        return average
+    return {
+        name.removeprefix(_NETWORK): value for name, value in content["state_dict"].items() if name.startswith(_NETWORK)
+    }
 
 
 def read_tensors(path: Path) -> Any:

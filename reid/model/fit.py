@@ -17,7 +17,9 @@ from reid.data.module import TrainingData
 from reid.devices import Hardware, Precision
 from reid.model.callbacks import Checkpoints, Divergence, EpochRecord, Records, Validation
 from reid.model.checkpoint_io import AtomicCheckpointIO
+from reid.model.freezing import FrozenBackbone
 from reid.model.module import ReidModule
+from reid.model.stopping import EarlyStopping
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,9 @@ def fit(
     checkpoint_unit: Literal["epoch", "step"],
     resume_from: Path | None,
     receive: Callable[[EpochRecord], None],
-) -> None:
+    freeze_backbone_epochs: int = 0,
+    early_stopping: int = 0,
+) -> bool:
     """Trains until `max_epochs`, from `resume_from` when given; checkpoints go to `folder`.
 
     Args:
@@ -58,10 +62,20 @@ def fit(
         checkpoint_unit: which of the two.
         resume_from: checkpoint to go on from.
         receive: called with each epoch's record, in the main process.
+        freeze_backbone_epochs: epochs at the start that leave the backbone as it is.
+        early_stopping: validations without a better one after which the training ends; 0 for never.
+
+    Returns:
+        Whether early stopping ended it before `max_epochs`, now or before a resume.
     """
+    stopping = EarlyStopping(early_stopping) if early_stopping else None
     callbacks: list[Callback] = [Divergence()]
     if validate:
         callbacks.append(Validation(validate, interval=validation_interval))
+    if stopping:
+        callbacks.append(stopping)
+    if freeze_backbone_epochs:
+        callbacks.append(FrozenBackbone(freeze_backbone_epochs))
     callbacks += [Records(receive), Checkpoints(folder, interval=checkpoint_interval, unit=checkpoint_unit)]
     interactive = sys.stderr.isatty()
     if interactive:
@@ -97,6 +111,7 @@ def fit(
         if trainer.interrupted:  # Lightning turns Ctrl-C into exit(1); the caller shall see what it was
             raise KeyboardInterrupt from error
         raise
+    return stopping is not None and stopping.stopped and trainer.current_epoch < max_epochs
 
 
 _ACCELERATOR = {"cuda": "gpu", "cpu": "cpu", "mps": "mps"}

@@ -1,4 +1,4 @@
-"""One training step for Lightning: augment on the device, forward, loss; the learning rate moves by epoch."""
+"""One training step for Lightning: learning rate, augmentation on the device, forward, loss, moving average."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from reid.data.augment import Augmentation
 from reid.data.module import Batch
 from reid.distributed import rank_and_count
-from reid.model.checkpoint import OURS
+from reid.errors import CheckpointError
+from reid.model.averaging import MovingAverage
+from reid.model.checkpoint import EMA, OURS, network_weights
 from reid.model.losses import Branch, LossParts, ReidCriterion
 from reid.model.network import ReidNetwork
-from reid.model.optim import Schedule, build_optimizer
+from reid.model.optim import build_optimizer, take_settings
+from reid.model.schedule import Schedule
 
 
 class ReidModule(pl.LightningModule):
@@ -28,8 +31,10 @@ class ReidModule(pl.LightningModule):
         augmentation: of each batch, on the device.
         schedule: of the learning rate.
         optimizer: name of a torch.optim optimiser.
-        groups: parameter groups, see `parameter_groups`.
+        groups: parameter groups, see `parameter_groups`; each has a base learning rate of its own.
+        base_lr: of weights, to be reported.
         momentum: of SGD.
+        ema_decay: of the moving average of the network, which is then what is validated; 0 for none.
         seed: of the augmentation; with epoch, step and rank it fixes every draw.
         checkpoint_block: plain values that describe the network and its origin; stored in every checkpoint.
     """
@@ -43,7 +48,9 @@ class ReidModule(pl.LightningModule):
         schedule: Schedule,
         optimizer: str,
         groups: list[dict[str, Any]],
+        base_lr: float,
         momentum: float,
+        ema_decay: float = 0.0,
         seed: int,
         checkpoint_block: dict[str, Any],
     ) -> None:
@@ -55,8 +62,31 @@ class ReidModule(pl.LightningModule):
         self.validation_epoch: int | None = None
         self._augmentation = augmentation
         self._optimizer, self._groups, self._momentum = optimizer, groups, momentum
+        self._base_lr, self._base_lrs = base_lr, [float(group["lr"]) for group in groups]
+        self._average = MovingAverage(network, decay=ema_decay) if ema_decay else None
         self._seed = seed
         self._checkpoint_block = checkpoint_block
+
+    @property
+    def evaluated_network(self) -> nn.Module:
+        """What is validated and used after the training: the moving average, else the network itself."""
+        return self._average.network if self._average else self.network
+
+    @property
+    def learning_rate(self) -> float:
+        """Of weights, in the step that was done last."""
+        return self._base_lr * self.schedule.factor(self.current_epoch, max(self.global_step - 1, 0))
+
+    def on_fit_start(self) -> None:
+        """Binds the moving average to the network where it now lies."""
+        if self._average:
+            self._average.follow(self.network)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Sets the learning rates, from the place in the training alone: a resume needs no state for it."""
+        factor = self.schedule.factor(self.current_epoch, self.global_step)
+        for group, base_lr in zip(self.trainer.optimizers[0].param_groups, self._base_lrs, strict=True):
+            group["lr"] = base_lr * factor
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch."""
@@ -79,14 +109,27 @@ class ReidModule(pl.LightningModule):
             )
         return loss
 
-    def configure_optimizers(self) -> Any:
-        """Optimiser and schedule; each group keeps its own base rate."""
-        optimizer = build_optimizer(self._optimizer, self._groups, momentum=self._momentum)
-        scheduler = LambdaLR(optimizer, self.schedule.factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "epoch"}}
+    def configure_optimizers(self) -> Optimizer:
+        """The optimiser. Fused ones undo fp16's scaling inside their step, too late for a limit on the gradient."""
+        clipped_fp16 = bool(self.trainer.gradient_clip_val) and self.trainer.precision == "16-mixed"
+        return build_optimizer(self._optimizer, self._groups, momentum=self._momentum, fused=not clipped_fp16)
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Limits the gradient's norm; Lightning's own refuses fused optimisers, also where nothing is scaled."""
+        if gradient_clip_val:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
+    def optimizer_step(self, *arguments: Any, **more: Any) -> None:
+        """One step, and the moving average after it."""
+        step = self.global_step
+        super().optimizer_step(*arguments, **more)
+        if self._average:
+            self._average.update(step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what is needed to use the network without its spec."""
+        """Adds what is needed to use the network without its spec, and the moving average."""
         checkpoint[OURS] = {
             **self._checkpoint_block,
             "epoch": self.current_epoch,
@@ -94,11 +137,27 @@ class ReidModule(pl.LightningModule):
             "metrics": dict(self.validation_metrics),
             "metrics_epoch": self.validation_epoch,
         }
+        if self._average:
+            checkpoint[EMA] = self._average.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the last validation's figures along on resume."""
+        """Takes the last validation's figures and the moving average along on resume; settings are those of now.
+
+        Raises:
+            CheckpointError: the optimiser's state is of other groups of parameters.
+        """
         self.validation_metrics = dict(checkpoint[OURS]["metrics"])
         self.validation_epoch = checkpoint[OURS].get("metrics_epoch")
+        if self._average:  # it starts from the weights where the training so far had none
+            self._average.load_state_dict(network_weights(checkpoint))
+        try:
+            take_settings(checkpoint["optimizer_states"][0], self.configure_optimizers())
+        except ValueError as error:
+            raise CheckpointError(
+                "the checkpoint's optimiser learns other groups of parameters than this training's",
+                "its state belongs to other settings of train.optim (biases, classifier, depth) or other parameters",
+                "resume with the spec it was trained with, or give it as model.pretrained_model_path",
+            ) from error
 
     def _generator(self, batch_idx: int) -> torch.Generator:
         rank, _ = rank_and_count()

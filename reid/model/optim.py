@@ -1,11 +1,9 @@
-"""Optimisers and learning rates with TAO's rules: per-kind factors, warm-up, then steps or a cosine, by epoch."""
+"""Optimisers of torch.optim by name, and what each parameter learns with: by its kind, and by its depth."""
 
 from __future__ import annotations
 
 import inspect
-import math
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,68 +11,40 @@ from torch.optim import Optimizer
 
 from reid.errors import SpecError
 
+_FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
+"""Those that update all parameters by one kernel on the devices of `_FUSED_DEVICES`."""
 
-@dataclass(frozen=True)
-class Schedule:
-    """How the learning rate moves; `factor` multiplies every group's own rate.
-
-    Attributes:
-        method: "linear" or "constant" warm-up followed by steps, or "cosine": linear warm-up, then half a cosine.
-        num_epochs: length of the training, for the cosine.
-        warmup_epochs: of the cosine.
-        warmup_iters: of linear and constant; counted in epochs, as TAO counts them.
-        warmup_factor: first factor of linear and constant.
-        milestones: epochs after which the rate is multiplied by gamma.
-        gamma: see milestones.
-    """
-
-    method: Literal["linear", "constant", "cosine"]
-    num_epochs: int
-    warmup_epochs: int = 20
-    warmup_iters: int = 10
-    warmup_factor: float = 0.01
-    milestones: tuple[int, ...] = (40, 70)
-    gamma: float = 0.1
-
-    def factor(self, epoch: int) -> float:
-        """Factor during epoch `epoch`, counted from 0. The rules count from 1: the first epoch has index 1."""
-        index = epoch + 1
-        if self.method == "cosine":
-            return self._cosine(index)
-        decay = self.gamma ** sum(index >= milestone for milestone in self.milestones)
-        if index >= self.warmup_iters:
-            return decay
-        alpha = index / self.warmup_iters if self.method == "linear" else 0.0
-        return decay * (self.warmup_factor * (1 - alpha) + alpha)
-
-    def _cosine(self, index: int) -> float:
-        start, low = 0.01, 0.002
-        if index < self.warmup_epochs:
-            return start + index * (1 - start) / self.warmup_epochs
-        return low + 0.5 * (1 - low) * (1 + math.cos(math.pi * min(index, self.num_epochs) / self.num_epochs))
+_FUSED_DEVICES = {"cpu", "cuda"}
 
 
 def parameter_groups(
-    module: nn.Module,
+    network: nn.Module,
     *,
     base_lr: float,
     weight_decay: float,
     bias_lr_factor: float = 1.0,
     weight_decay_bias: float = 0.0,
     large_fc_lr: bool = False,
+    layer_decay: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Groups of parameters that share a learning rate and a weight decay.
 
     Args:
-        module: its trainable parameters are grouped.
+        network: its trainable parameters are grouped.
         base_lr: of weights.
         weight_decay: of weights.
         bias_lr_factor: learning rate of biases over `base_lr`.
         weight_decay_bias: of biases.
         large_fc_lr: the ID classifier learns twice as fast.
+        layer_decay: learning rate of each block of `network.backbone` over that of what follows it. The last block
+            has it once, as neck and classifier follow it with the full rate.
+
+    Raises:
+        SpecError: layer_decay below 1, and timm cannot tell the blocks of the backbone.
     """
+    scales = _scales_by_depth(network, layer_decay) if layer_decay < 1 else {}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in module.named_parameters():
+    for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
         is_bias = name.endswith("bias")
@@ -82,12 +52,19 @@ def parameter_groups(
         if large_fc_lr and name.rpartition(".")[0].endswith("classifier"):
             lr = base_lr * 2
         decay = weight_decay_bias if is_bias else weight_decay
-        groups.setdefault((lr, decay), []).append(parameter)
+        groups.setdefault((lr * scales.get(name, 1.0), decay), []).append(parameter)
     return [{"params": p, "lr": lr, "weight_decay": decay} for (lr, decay), p in groups.items()]
 
 
-def build_optimizer(name: str, groups: list[dict[str, Any]], *, momentum: float) -> Optimizer:
+def build_optimizer(name: str, groups: list[dict[str, Any]], *, momentum: float, fused: bool = True) -> Optimizer:
     """An optimiser of torch.optim by name, any case; `momentum` is used where the optimiser has one.
+
+    Args:
+        name: of a class.
+        groups: see `parameter_groups`.
+        momentum: of SGD.
+        fused: one kernel for all parameters where the optimiser and the parameters' device have it; elsewhere
+            PyTorch's own choice.
 
     Raises:
         SpecError: torch.optim has no such optimiser, or it cannot train a network from mini-batches alone.
@@ -103,8 +80,49 @@ def build_optimizer(name: str, groups: list[dict[str, Any]], *, momentum: float)
             f"choose one of {', '.join(sorted(c.__name__ for c in known.values()))}",
         )
     options: dict[str, Any] = {"momentum": momentum} if _takes(chosen, "momentum") else {}
+    if fused and chosen in _FUSED and {p.device.type for group in groups for p in group["params"]} <= _FUSED_DEVICES:
+        options["fused"] = True
     optimizer: Optimizer = chosen(groups, **options)
     return optimizer
+
+
+def take_settings(states: dict[str, Any], optimizer: Optimizer) -> None:
+    """Gives a stored optimiser state, changed in place, the settings of a new optimiser; its moments stay.
+
+    PyTorch lets the stored settings win, down to the kind of kernel. On resume the spec and the device shall.
+
+    Args:
+        states: what `Optimizer.state_dict` gave.
+        optimizer: of the same parameters in the same groups.
+
+    Raises:
+        ValueError: the groups are others.
+    """
+    then, now = states["param_groups"], optimizer.param_groups
+    if [len(group["params"]) for group in then] != [len(group["params"]) for group in now]:
+        raise ValueError("the stored parameter groups are others")
+    for stored, group in zip(then, now, strict=True):
+        stored.update({key: value for key, value in group.items() if key != "params"})
+
+
+def _scales_by_depth(network: nn.Module, layer_decay: float) -> dict[str, float]:
+    """Factor on the learning rate of each parameter of the backbone, by name; the depths are timm's.
+
+    Source: Clark et al., ELECTRA, ICLR 2020, appendix A (layerwise learning-rate decay); Bao et al., BEiT, 2021.
+    """
+    from timm.models import group_parameters  # timm takes seconds to import
+
+    backbone: Any = network.get_submodule("backbone")
+    matcher = getattr(backbone, "group_matcher", None)
+    depths = group_parameters(backbone, matcher(coarse=False), reverse=True) if matcher else {}
+    if len(set(depths.values())) < 2:
+        raise SpecError(
+            f"train.optim.layer_decay={layer_decay} with a backbone of kind {type(backbone).__name__}",
+            "timm does not say which of its parameters belong to which block, so that no block is known to come later",
+            "set train.optim.layer_decay=1, or choose a vision transformer, a Swin, a ResNet or a ConvNeXt",
+        )
+    deepest = max(depths.values())
+    return {f"backbone.{name}": layer_decay ** (deepest + 1 - depth) for name, depth in depths.items()}
 
 
 def _takes(optimizer: type[Optimizer], option: str) -> bool:

@@ -12,6 +12,9 @@ from reid.errors import CheckpointError
 BEST = "model_best.pth"
 LATEST = "reid_model_latest.pth"
 
+Score = tuple[float, float]
+"""What makes a validation the best: cmc_rank_1, then mAP. The larger is better, and of equals the earlier."""
+
 Method = Literal["best_model", "latest_model", "from_epoch_number"]
 
 _NAME = re.compile(r"model_epoch_(\d+)(?:_step_(\d+))?\.pth")
@@ -30,6 +33,11 @@ class EpochCheckpoint:
     epoch: int
     step: int
     path: Path
+
+
+def score_of(metrics: dict[str, float]) -> Score:
+    """The score of a validation's figures."""
+    return metrics["cmc_rank_1"], metrics["mAP"]
 
 
 def checkpoint_name(epoch: int, step: int) -> str:

@@ -69,6 +69,7 @@ def check_keys_together(spec: ReIdentificationSpec, action: str, problems: list[
         _check_batch(spec, problems)
         _check_center_loss(spec, problems, warnings)
         _check_head(spec, warnings)
+        _check_early_stopping(spec, problems)
 
 
 def _check_batch(spec: ReIdentificationSpec, problems: list[Problem]) -> None:
@@ -122,4 +123,15 @@ def _check_head(spec: ReIdentificationSpec, warnings: list[str]) -> None:
         warnings.append(
             "model.label_smooth is true and model.id_loss_type is circle; the circle loss compares similarities with "
             "each other and has no labels to smooth: it is used without"
+        )
+
+
+def _check_early_stopping(spec: ReIdentificationSpec, problems: list[Problem]) -> None:
+    if spec.train.early_stopping and not (spec.dataset.query_dataset_dir or spec.dataset.test_dataset_dir):
+        problems.append(
+            Problem(
+                f"train.early_stopping is {spec.train.early_stopping}, and there is nothing to validate on",
+                "it counts validations that are no better than the best before them",
+                "set dataset.query_dataset_dir and dataset.test_dataset_dir, or train.early_stopping=0",
+            )
         )

@@ -1,0 +1,41 @@
+"""A frozen warm-up: at first only what stands behind the backbone learns, as its random start would spoil weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from torch import nn
+
+from reid.model.module import ReidModule
+
+
+class FrozenBackbone(Callback):
+    """Keeps the backbone as it is during the first epochs: weights, batch-norm statistics, no dropout.
+
+    Frozen weights have no gradient at all, so the optimiser passes over them: no weight decay, and no moments that
+    would push when they thaw. They are frozen at the first batch, after DistributedDataParallel has registered them,
+    and it must look for unused parameters.
+
+    Args:
+        epochs: how many, from the start of the training.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        self._epochs = epochs
+        self._frozen: list[nn.Parameter] = []
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Freezes or thaws, by the epoch alone, so that a resume needs no state."""
+        assert isinstance(pl_module, ReidModule)
+        backbone = pl_module.network.backbone
+        if trainer.current_epoch < self._epochs:
+            backbone.eval()  # at each batch: after a validation the whole network is in training mode
+            self._frozen += [p.requires_grad_(False) for p in backbone.parameters() if p.requires_grad]
+        elif self._frozen:
+            backbone.train()
+            while self._frozen:
+                self._frozen.pop().requires_grad_(True)
