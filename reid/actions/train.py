@@ -54,7 +54,8 @@ def train(spec: ReIdentificationSpec) -> ActionResult:
         run.status.write("STARTED", "Starting Training Loop.")
         epochs = training.run(run)
         if training.stopped_early:
-            ending = f"Early stopping: {spec.train.early_stopping} validations without a better cmc_rank_1 and mAP."
+            waited = spec.train.early_stopping
+            ending = f"Training stopped early: {waited} validation(s) in a row without a better cmc_rank_1 and mAP."
             log.info("%s", ending)
             run.status.write("RUNNING", ending)
         elif not epochs.received:

@@ -254,13 +254,40 @@ def test_a_full_disk_is_an_error_in_words_and_leaves_only_whole_files(make_spec:
     assert status(left)[-1]["status"] == "FAILURE"
 
 
+def test_a_training_that_no_longer_improves_ends_early_with_success_and_is_left_so(
+    make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    still = ("train.optim.base_lr=0", "train.freeze_backbone_epochs=9", "model.neck_feat=before", "train.num_epochs=9")
+    folder = tmp_path / "train"
+
+    train(make_spec("train", tmp_path, *still, "train.early_stopping=1", "train.checkpoint_interval=9"))
+    stopped, files = rows(folder), names(folder)
+    again = train(make_spec("train", tmp_path, *still, "train.early_stopping=1", "train.checkpoint_interval=9"))
+
+    assert [row["epoch"] for row in stopped] == ["0", "1"]  # the second is no better than the first
+    assert stopped[0]["mAP"] == stopped[1]["mAP"]
+    assert load_checkpoint(folder / "reid_model_latest.pth").epoch == 1
+    told = [record for record in status(folder) if record["message"].startswith("Training stopped early: 1 validation")]
+    assert len(told) == 2
+    assert status(folder)[-1]["status"] == "SUCCESS"
+    assert rows(folder) == stopped
+    assert names(folder) == files
+    assert again.figures["epochs"] == 2
+
+    train(make_spec("train", tmp_path, *still, "train.early_stopping=2"))
+    assert [row["epoch"] for row in rows(folder)] == ["0", "1", "2"]
+
+
 @pytest.mark.slow
 def test_two_processes_train_together_and_write_one_set_of_files(
     make_spec: MakeSpec, places: Places, tmp_path: Path
 ) -> None:
     from reid.spec.load import dump_spec
 
-    spec = make_spec("train", tmp_path, "train.num_gpus=2", "train.num_epochs=2", "dataset.batch_size=16")
+    spec = make_spec(
+        "train", tmp_path, "train.num_gpus=2", "train.num_epochs=2", "dataset.batch_size=16", "train.ema_decay=0.5",
+        "train.freeze_backbone_epochs=1",
+    )  # fmt: skip
     (tmp_path / "spec.yaml").write_text(dump_spec(spec))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 

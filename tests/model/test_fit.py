@@ -2,85 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 
-from reid.data.augment import Augmentation
-from reid.data.module import TrainingData
-from reid.devices import Hardware
 from reid.errors import ReidError
-from reid.model.callbacks import EpochRecord
-from reid.model.checkpoint import FORMAT, load_checkpoint
-from reid.model.fit import fit
-from reid.model.losses import ReidCriterion
+from reid.model.checkpoint import load_checkpoint
 from reid.model.module import ReidModule
-from reid.model.network import ReidNetwork
-from reid.model.optim import Schedule, parameter_groups
-from reid.model.settings import NetworkSettings
-
-LABELS = [0, 0, 0, 0, 1, 1, 1, 1]  # two batches of 2 x 2 an epoch
-PIXELS = np.random.default_rng(0).integers(0, 256, (len(LABELS), 64, 32, 3), dtype=np.uint8)
-
-
-def module(kind: type[ReidModule] = ReidModule) -> ReidModule:
-    torch.manual_seed(0)
-    settings = NetworkSettings("test_resnet", 2, 64, 32, feat_dim=8)
-    network = ReidNetwork(settings)
-    block = {
-        "format": FORMAT, "network": settings.to_dict(), "preprocess": {}, "pids": [1, 2], "spec": {}, "provenance": {},
-    }  # fmt: skip
-    return kind(
-        network,
-        ReidCriterion(combination="softmax", label_smoothing=0.1, margin=0.3),
-        augmentation=Augmentation(0.5, 2, 0.0, "mean", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
-        schedule=Schedule("constant", num_epochs=9, warmup_iters=0),
-        optimizer="SGD",
-        groups=parameter_groups(
-            network, base_lr=0.01, weight_decay=0.0, bias_lr_factor=1.0, weight_decay_bias=0.0, large_fc_lr=False
-        ),
-        momentum=0.9,
-        seed=1,
-        checkpoint_block=block,
-    )
-
-
-def train(
-    folder: Path,
-    *,
-    epochs: int,
-    measure: Callable[[pl.LightningModule], dict[str, float]] | None = None,
-    trained: ReidModule | None = None,
-    **changes: Any,
-) -> list[EpochRecord]:
-    folder.mkdir(exist_ok=True)
-    records: list[EpochRecord] = []
-    settings = {"validation_interval": 1, "checkpoint_interval": 1, "checkpoint_unit": "epoch", "resume_from": None}
-    fit(
-        trained or module(),
-        TrainingData(PIXELS, LABELS, batch_size=4, num_instances=2, seed=1),
-        folder=folder,
-        hardware=Hardware(torch.device("cpu")),
-        max_epochs=epochs,
-        grad_clip=0.0,
-        validate=measure,
-        receive=records.append,
-        **(settings | changes),
-    )
-    return records
-
-
-def always(rank_1: float) -> Callable[[pl.LightningModule], dict[str, float]]:
-    return lambda module: {"cmc_rank_1": rank_1, "mAP": rank_1 / 2}
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+from tests.model.fitting import always, module, names, train
 
 
 def test_a_resumed_epoch_without_a_validation_is_not_the_best_by_the_figures_of_an_earlier_one(tmp_path: Path) -> None:

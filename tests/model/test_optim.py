@@ -1,69 +1,15 @@
-"""Learning rates by TAO's published values, and what each parameter learns with."""
+"""What each parameter learns with, and the optimisers by name."""
 
 from __future__ import annotations
-
-import math
 
 import pytest
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from reid.errors import SpecError
 from reid.model.network import ReidNetwork
-from reid.model.optim import Schedule, build_optimizer, parameter_groups
+from reid.model.optim import build_optimizer, parameter_groups, take_settings
 from reid.model.settings import NetworkSettings
-
-BASE_LR = 0.00035
-
-
-@pytest.mark.parametrize(
-    ("index", "rate"),
-    [(0, 3.5e-6), (1, 3.815e-5), (2, 7.28e-5), (5, 1.7675e-4), (9, 3.1535e-4), (10, 3.5e-4), (39, 3.5e-4), (40, 3.5e-5),
-     (70, 3.5e-6)],
-)  # fmt: skip
-def test_taos_defaults_give_taos_learning_rates(index: int, rate: float) -> None:
-    """TAO's rule runs one index ahead: its first epoch has index 1, ours is epoch 0."""
-    assert BASE_LR * Schedule("linear", num_epochs=120).factor(index - 1) == pytest.approx(rate, rel=1e-9)
-
-
-def test_a_constant_warm_up_stays_at_its_factor_until_it_ends() -> None:
-    schedule = Schedule("constant", num_epochs=20, warmup_iters=5, warmup_factor=0.2, milestones=(8,), gamma=0.5)
-
-    assert [schedule.factor(epoch) for epoch in range(9)] == pytest.approx([0.2] * 4 + [1.0] * 3 + [0.5] * 2)
-
-
-def test_no_warm_up_starts_at_the_full_rate() -> None:
-    assert Schedule("linear", num_epochs=5, warmup_iters=0).factor(0) == 1.0
-
-
-def test_a_cosine_warms_up_linearly_from_a_hundredth_then_falls_to_a_five_hundredth() -> None:
-    schedule = Schedule("cosine", num_epochs=40, warmup_epochs=10)
-
-    for epoch in range(40):
-        index = epoch + 1
-        if index < 10:
-            expected = 0.01 + 0.99 * index / 10
-        else:
-            expected = 0.002 + 0.998 * (1 + math.cos(math.pi * index / 40)) / 2
-        assert schedule.factor(epoch) == pytest.approx(expected)
-    assert schedule.factor(39) == pytest.approx(0.002)
-    assert schedule.factor(60) == pytest.approx(0.002)
-
-
-def test_a_whole_training_follows_the_schedule_in_every_group() -> None:
-    parameters = [nn.Parameter(torch.zeros(1)) for _ in range(2)]
-    optimizer = torch.optim.SGD([{"params": parameters[:1], "lr": 0.1}, {"params": parameters[1:], "lr": 0.2}])
-    schedule = Schedule("linear", num_epochs=6, warmup_iters=3, warmup_factor=0.1, milestones=(5,))
-    scheduler, seen = LambdaLR(optimizer, schedule.factor), []
-
-    for _ in range(6):
-        seen.append([group["lr"] for group in optimizer.param_groups])
-        optimizer.step()
-        scheduler.step()
-
-    factors = [0.4, 0.7, 1.0, 1.0, 0.1, 0.1]
-    assert seen == [pytest.approx([0.1 * f, 0.2 * f]) for f in factors]
 
 
 def network() -> ReidNetwork:
@@ -118,3 +64,91 @@ def test_optimisers_are_known_by_name_in_any_case_and_take_momentum_where_they_h
 def test_an_unknown_or_unusable_optimiser_is_an_error_that_lists_the_others(name: str) -> None:
     with pytest.raises(SpecError, match=rf"train\.optim\.name={name}.*Adam, .*SGD"):
         build_optimizer(name, [], momentum=0.9)
+
+
+def test_layer_decay_slows_each_block_of_a_vision_transformer_down_by_its_distance_from_the_neck() -> None:
+    net = ReidNetwork(NetworkSettings("test_vit", 5, 64, 32))  # patches, six blocks, a norm with the last of them
+
+    groups = parameter_groups(net, base_lr=0.01, weight_decay=0.1, layer_decay=0.5)
+
+    rate = {name: rate_and_decay(groups, p)[0] for name, p in net.named_parameters() if p.requires_grad}
+    assert rate["classifier.weight"] == rate["neck.weight"] == 0.01
+    assert rate["backbone.norm.weight"] == rate["backbone.blocks.5.mlp.fc2.weight"] == 0.01 / 2
+    assert rate["backbone.blocks.4.attn.qkv.weight"] == 0.01 / 4
+    assert rate["backbone.blocks.0.norm1.weight"] == 0.01 / 64
+    assert rate["backbone.pos_embed"] == rate["backbone.patch_embed.proj.weight"] == 0.01 / 128
+
+
+def test_layer_decay_and_the_rules_for_biases_and_classifier_multiply() -> None:
+    net = ReidNetwork(NetworkSettings("test_vit", 5, 64, 32))
+
+    groups = parameter_groups(
+        net,
+        base_lr=0.01,
+        weight_decay=0.1,
+        bias_lr_factor=2.0,
+        weight_decay_bias=0.3,
+        large_fc_lr=True,
+        layer_decay=0.5,
+    )
+
+    by_name = dict(net.named_parameters())
+    assert rate_and_decay(groups, by_name["backbone.blocks.5.mlp.fc2.bias"]) == (0.01, 0.3)
+    assert rate_and_decay(groups, by_name["backbone.blocks.5.mlp.fc2.weight"]) == (0.005, 0.1)
+    assert rate_and_decay(groups, by_name["classifier.weight"]) == (0.02, 0.1)
+
+
+def test_a_backbone_whose_blocks_nobody_knows_has_no_layer_decay() -> None:
+    net = network()
+    net.backbone = nn.Sequential(nn.Linear(2, 2))
+
+    with pytest.raises(SpecError, match=r"train\.optim\.layer_decay=0\.5 with a backbone of kind Sequential"):
+        parameter_groups(net, base_lr=0.01, weight_decay=0.1, layer_decay=0.5)
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD", "Adamax"])
+def test_one_kernel_for_all_parameters_learns_what_a_loop_over_them_learns(name: str) -> None:
+    start = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+    learnt = []
+    for fused in (True, False):
+        parameter = nn.Parameter(start.clone())
+        groups = [{"params": [parameter], "lr": 0.1, "weight_decay": 0.01}]
+        optimizer = build_optimizer(name, groups, momentum=0.9, fused=fused)
+        assert bool(optimizer.param_groups[0].get("fused")) is (fused and name != "Adamax")
+        for step in range(4):
+            optimizer.zero_grad()
+            (parameter * (step + start)).sum().backward()
+            optimizer.step()
+        learnt.append(parameter.detach())
+
+    assert torch.allclose(*learnt, rtol=1e-5)
+    assert not torch.allclose(learnt[0], start, atol=0.1)
+
+
+def adam(lr: float, *, fused: bool, count: int = 1) -> tuple[list[nn.Parameter], torch.optim.Optimizer]:
+    parameters = [nn.Parameter(torch.ones(2)) for _ in range(count)]
+    return parameters, build_optimizer(
+        "Adam", [{"params": parameters, "lr": lr, "weight_decay": 0.5}], momentum=0.9, fused=fused
+    )
+
+
+def test_a_resume_takes_the_moments_of_the_checkpoint_and_the_settings_of_now() -> None:
+    (old,), before = adam(0.1, fused=False)
+    old.sum().backward()
+    before.step()
+    states = before.state_dict()
+
+    _, now = adam(0.2, fused=True)
+    take_settings(states, now)
+    now.load_state_dict(states)
+
+    (group,) = now.param_groups
+    assert (group["lr"], group["fused"]) == (0.2, True)
+    (state,) = now.state.values()
+    assert torch.equal(state["exp_avg"], before.state[old]["exp_avg"])
+    now.step()
+
+
+def test_settings_of_other_groups_are_refused() -> None:
+    with pytest.raises(ValueError, match="groups are others"):
+        take_settings(adam(0.1, fused=False, count=2)[1].state_dict(), adam(0.1, fused=False)[1])

@@ -232,6 +232,12 @@ def test_a_center_loss_that_the_metric_loss_leaves_out_is_refused(refused):
     assert "triplet_center" in refused("", "model.with_center_loss=true").fix
 
 
+def test_early_stopping_without_anything_to_validate_on_is_refused(refused):
+    assert "dataset.query_dataset_dir" in refused("", "train.early_stopping=3").fix
+    places = ("dataset.query_dataset_dir=q", "dataset.test_dataset_dir=g")
+    assert load_spec("train", None, ["train.early_stopping=3", *places]).spec.train.early_stopping == 3
+
+
 def test_a_metric_loss_with_centers_that_are_off_is_a_warning():
     assert "triplet loss alone" in load_spec("train", None, ["model.metric_loss_type=center"]).report.warnings[0]
 
