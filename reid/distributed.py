@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 T = TypeVar("T")
 
@@ -41,6 +41,16 @@ def gather(value: T) -> list[T]:
     values: list[T] = [value] * group.get_world_size()
     group.all_gather_object(values, value)
     return values
+
+
+def gather_tensors(tensor: Tensor) -> list[Tensor]:
+    """The tensor of every process, in rank order, on every process; of one shape everywhere, and without gradient."""
+    group = _group()
+    if group is None:
+        return [tensor]
+    tensors = [tensor.new_empty(tensor.shape) for _ in range(group.get_world_size())]
+    group.all_gather(tensors, tensor.contiguous())
+    return tensors
 
 
 def _group() -> Any:

@@ -10,7 +10,8 @@ from reid.data.augment import Augmentation
 from reid.data.colour import ColourJitter
 from reid.data.images import Preprocess
 from reid.devices import Hardware, choose_device, choose_precision, use_cpu_threads
-from reid.model.losses import CenterLoss, ReidCriterion
+from reid.model.center import CenterLoss
+from reid.model.losses import ReidCriterion
 from reid.model.network import is_transformer
 from reid.model.schedule import Schedule
 from reid.model.settings import NetworkSettings
@@ -73,6 +74,8 @@ def criterion_of(spec: ReIdentificationSpec, *, num_classes: int, dim: int, seed
         combination=combination,
         label_smoothing=LABEL_SMOOTHING if model.label_smooth else 0.0,
         margin=None if model.no_margin else optim.triplet_loss_margin,
+        mining=model.triplet_mining,
+        normalise=optim.trp_l2,
         id_weight=model.id_loss_weight,
         triplet_weight=model.triplet_loss_weight,
         center=center,

@@ -1,15 +1,19 @@
-"""Losses against plain loops, and centers against PyTorch's own SGD."""
+"""Which losses are summed, with which weights, and the ID loss against plain loops."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from reid.model.center import CenterLoss
 from reid.model.heads import SoftmaxHead
-from reid.model.losses import Branch, CenterLoss, ReidCriterion, batch_hard_triplet
+from reid.model.losses import Branch, ReidCriterion
+from reid.model.triplet import batch_hard_triplet, weighted_triplet
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2])
 
@@ -23,60 +27,6 @@ def branch(x: Tensor, embedding: Tensor | None = None, *, weight: float = 1.0) -
     head = SoftmaxHead(3, 3)
     nn.init.eye_(head.weight)
     return Branch(x, torch.zeros(len(x), 3) if embedding is None else embedding, head, weight)
-
-
-def triplet_by_loops(x: list[list[float]], labels: list[int], margin: float | None) -> float:
-    terms = []
-    for i, anchor in enumerate(x):
-        distances = [math.dist(anchor, other) for other in x]
-        positives = [d for j, d in enumerate(distances) if labels[j] == labels[i] and j != i]
-        negatives = [d for j, d in enumerate(distances) if labels[j] != labels[i]]
-        if positives and negatives:
-            gap = max(positives) - min(negatives)
-            terms.append(math.log(1 + math.exp(gap)) if margin is None else max(0.0, margin + gap))
-    return sum(terms) / len(terms) if terms else 0.0
-
-
-@pytest.mark.parametrize("margin", [0.3, 0.0, 1.5, None])
-def test_batch_hard_triplet_equals_loops_over_anchors(margin: float | None) -> None:
-    x = features()
-
-    loss = batch_hard_triplet(x, LABELS, margin=margin)
-
-    assert float(loss) == pytest.approx(triplet_by_loops(x.tolist(), LABELS.tolist(), margin), rel=1e-5)
-
-
-def test_on_a_line_the_triplet_loss_can_be_counted_by_hand() -> None:
-    x, labels = torch.tensor([[0.0], [1.0], [3.0], [7.0]]), torch.tensor([0, 0, 1, 1])
-    # farthest positive - nearest negative: 1 - 3, 1 - 2, 4 - 2, 4 - 6; with margin 0.5: 0, 0, 2.5, 0
-
-    assert float(batch_hard_triplet(x, labels, margin=0.5)) == pytest.approx(2.5 / 4)
-
-
-def test_an_anchor_without_a_positive_is_left_out_of_the_mean() -> None:
-    x, labels = torch.tensor([[0.0], [4.0], [1.0]]), torch.tensor([0, 0, 1])
-    # anchors 0 and 1: 4 - 1 and 4 - 3; image 2 is alone
-
-    assert float(batch_hard_triplet(x, labels, margin=0.0)) == pytest.approx((3 + 1) / 2)
-
-
-@pytest.mark.parametrize("labels", [[0, 1, 2], [0, 0, 0]])
-def test_a_batch_without_triplets_gives_zero_and_zero_gradients(labels: list[int]) -> None:
-    x = torch.randn(3, 2, requires_grad=True)
-
-    loss = batch_hard_triplet(x, torch.tensor(labels), margin=0.3)
-    loss.backward()
-
-    assert loss.item() == 0.0
-    assert torch.equal(x.grad, torch.zeros(3, 2))
-
-
-def test_the_same_image_twice_gives_finite_gradients() -> None:
-    x = torch.tensor([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0], [1.0, 2.0]], requires_grad=True)
-
-    batch_hard_triplet(x, torch.tensor([0, 0, 1, 1]), margin=0.3).backward()
-
-    assert torch.isfinite(x.grad).all()
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.1])
@@ -140,39 +90,6 @@ def test_branches_share_the_id_and_triplet_loss_by_weight_and_the_first_has_the_
     assert both["center"] == pytest.approx(alone[0]["center"])
 
 
-def test_the_center_loss_is_the_mean_squared_distance_to_the_own_center() -> None:
-    loss, x = CenterLoss(3, 4, seed=1).eval(), features()
-    centers = loss.centers.tolist()
-
-    expected = sum(math.dist(v, centers[c]) ** 2 for v, c in zip(x.tolist(), LABELS.tolist(), strict=True)) / 8
-
-    assert float(loss(x, LABELS)) == pytest.approx(expected, rel=1e-5)
-
-
-def test_centers_move_exactly_as_sgd_on_the_unweighted_loss_moves_them() -> None:
-    criterion = ReidCriterion(
-        combination="softmax_triplet",
-        label_smoothing=0.1,
-        margin=0.3,
-        center=CenterLoss(3, 4, learning_rate=0.5, seed=1),
-        center_weight=0.0005,
-    )
-    assert criterion.center is not None
-    start = criterion.center.centers.clone()
-    centers = nn.Parameter(start.clone())
-    sgd = torch.optim.SGD([centers], lr=0.5)
-
-    for step in range(5):
-        x = features(step)
-        criterion([branch(x)], LABELS)
-        sgd.zero_grad()
-        (x - centers[LABELS]).square().sum(dim=1).mean().backward()
-        sgd.step()
-
-    assert not torch.allclose(criterion.center.centers, start, atol=0.1)
-    assert torch.allclose(criterion.center.centers, centers, atol=1e-5)
-
-
 def test_features_feel_the_center_loss_with_its_weight() -> None:
     criterion = ReidCriterion(
         combination="softmax", label_smoothing=0.0, margin=None, center=CenterLoss(3, 4, seed=1), center_weight=0.25
@@ -186,10 +103,17 @@ def test_features_feel_the_center_loss_with_its_weight() -> None:
     assert torch.allclose(x.grad, expected, atol=1e-6)
 
 
-def test_centers_rest_outside_training() -> None:
-    loss = CenterLoss(3, 4).eval()
-    before = loss.centers.clone()
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"mining": "batch_hard"}, lambda x: batch_hard_triplet(x, LABELS, margin=0.3)),
+        ({"mining": "weighted"}, lambda x: weighted_triplet(x, LABELS)),
+        ({"normalise": True}, lambda x: batch_hard_triplet(x / x.norm(dim=1, keepdim=True), LABELS, margin=0.3)),
+    ],
+)
+def test_mining_and_length_of_the_features_are_those_that_were_asked_for(
+    settings: dict[str, Any], expected: Callable[[Tensor], Tensor]
+) -> None:
+    criterion = ReidCriterion(combination="triplet", label_smoothing=0.0, margin=0.3, **settings)
 
-    loss(features(), LABELS)
-
-    assert torch.equal(loss.centers, before)
+    assert float(criterion([branch(features())], LABELS).total) == pytest.approx(float(expected(features())), rel=1e-5)
