@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -9,6 +15,7 @@ from reid.devices import autocast, choose_device, choose_precision
 from reid.errors import SpecError
 
 CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[1]
 
 
 def test_auto_takes_the_best_device_there_is() -> None:
@@ -31,9 +38,38 @@ def test_a_gpu_index_beyond_the_last_is_an_error() -> None:
         choose_device("cuda", index=99)
 
 
-def test_auto_is_fp32_on_a_cpu_and_bf16_may_be_asked_for() -> None:
-    assert choose_precision("auto", CPU) == "fp32"
-    assert choose_precision("bf16", CPU) == "bf16"
+def test_auto_is_bf16_on_a_cpu_only_where_it_has_matrix_tiles_and_the_network_no_depthwise_convolutions() -> None:
+    tiles = "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+
+    assert choose_precision("auto", CPU) == ("bf16" if tiles else "fp32")
+    assert choose_precision("auto", CPU, depthwise=True) == "fp32"
+    assert choose_precision("bf16", CPU, depthwise=True) == "bf16"
+
+
+FAULTS = """
+import resource, sys, torch
+from reid.devices import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(16_000_000)  # 64 MB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print([faults() for _ in range(8)][-1])  # the heap has its final size after a few
+"""
+
+
+def test_memory_that_is_kept_is_not_mapped_anew() -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")} | {"PYTHONPATH": str(ROOT)}
+
+    def faults(how: str) -> int:
+        command = [sys.executable, "-c", FAULTS, how]
+        return int(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("glibc alone is told")
+    assert faults("leave") > 10_000  # 4 KiB pages
+    assert faults("keep") < 100
 
 
 def test_fp16_on_a_cpu_is_refused() -> None:

@@ -9,7 +9,7 @@ import torch
 from reid.data.augment import Augmentation
 from reid.data.colour import ColourJitter
 from reid.data.images import Preprocess
-from reid.devices import Hardware, choose_device, choose_precision, use_cpu_threads
+from reid.devices import Hardware, choose_device, choose_precision, keep_freed_memory, use_cpu_threads
 from reid.model.center import CenterLoss
 from reid.model.losses import ReidCriterion
 from reid.model.network import is_transformer
@@ -127,7 +127,10 @@ def device_of(spec: ReIdentificationSpec, *, index: int = 0) -> torch.device:
         SpecError: this machine does not have it.
     """
     use_cpu_threads(spec.cpu_threads)
-    return choose_device(spec.device, index=index)
+    device = choose_device(spec.device, index=index)
+    if device.type == "cpu":
+        keep_freed_memory()
+    return device
 
 
 def hardware_of(spec: ReIdentificationSpec) -> Hardware:

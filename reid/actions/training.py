@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,12 @@ from reid.actions.settings import augmentation_of, criterion_of, network_setting
 from reid.actions.subsets import Subsets
 from reid.data.module import TrainingData
 from reid.data.records import Subset
-from reid.devices import Hardware
+from reid.devices import Hardware, choose_precision
 from reid.errors import SpecError
 from reid.model.checkpoint import FORMAT
 from reid.model.fit import fit
 from reid.model.module import ReidModule
-from reid.model.network import ReidNetwork
+from reid.model.network import ReidNetwork, has_depthwise_convolutions
 from reid.model.optim import parameter_groups
 from reid.model.weights import load_file, load_imagenet
 from reid.retrieval.metrics import measure
@@ -62,9 +63,14 @@ class Training:
         self, spec: ReIdentificationSpec, subsets: Subsets, *, hardware: Hardware, seed: int, resume_from: Path | None
     ) -> None:
         pl.seed_everything(seed, workers=True, verbose=False)
-        self._spec, self._hardware, self._resume_from = spec, hardware, resume_from
+        self._spec, self._resume_from = spec, resume_from
         self.stopped_early = False
         network = _network(spec, subsets["train"], resumed=resume_from is not None)
+        precision = choose_precision(
+            spec.train.precision, hardware.device, depthwise=has_depthwise_convolutions(network)
+        )
+        self._hardware = replace(hardware, precision=precision)
+        log.info("training on %s in %s", hardware.device, precision)
         self._module = _module(spec, network, subsets, seed=seed)
         self._batches = _batches(spec, subsets, seed=seed)
         self._validate = _validation(spec, subsets, hardware) if "query" in subsets.by_name else None
@@ -88,6 +94,7 @@ class Training:
             receive=epochs.receive,
             freeze_backbone_epochs=train.freeze_backbone_epochs,
             early_stopping=train.early_stopping,
+            compile_backbone=train.compile,
         )
         return epochs
 

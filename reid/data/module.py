@@ -48,6 +48,11 @@ class TrainingData(pl.LightningDataModule):
         self._keep = keep_on_device
         self._feed: Feed | None = None
 
+    @property
+    def images_of_this_process(self) -> int:
+        """In each batch."""
+        return self._batch_size // rank_and_count()[1]
+
     def train_dataloader(self) -> EpochLoader:
         """The loader of this process's share of the current epoch; Lightning asks anew before each."""
         rank, ranks = rank_and_count()

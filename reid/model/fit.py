@@ -17,6 +17,7 @@ from reid.data.module import TrainingData
 from reid.devices import Hardware, Precision
 from reid.model.callbacks import Checkpoints, Divergence, EpochRecord, Records, Validation
 from reid.model.checkpoint_io import AtomicCheckpointIO
+from reid.model.compilation import Compilation, CompileChoice
 from reid.model.freezing import FrozenBackbone
 from reid.model.module import ReidModule
 from reid.model.stopping import EarlyStopping
@@ -46,6 +47,7 @@ def fit(
     receive: Callable[[EpochRecord], None],
     freeze_backbone_epochs: int = 0,
     early_stopping: int = 0,
+    compile_backbone: CompileChoice = "off",
 ) -> bool:
     """Trains until `max_epochs`, from `resume_from` when given; checkpoints go to `folder`.
 
@@ -64,12 +66,13 @@ def fit(
         receive: called with each epoch's record, in the main process.
         freeze_backbone_epochs: epochs at the start that leave the backbone as it is.
         early_stopping: validations without a better one after which the training ends; 0 for never.
+        compile_backbone: whether torch.compile makes the training's forward and backward pass.
 
     Returns:
         Whether early stopping ended it before `max_epochs`, now or before a resume.
     """
     stopping = EarlyStopping(early_stopping) if early_stopping else None
-    callbacks: list[Callback] = [Divergence()]
+    callbacks: list[Callback] = [Divergence(), Compilation(compile_backbone, precision=hardware.precision)]
     if validate:
         callbacks.append(Validation(validate, interval=validation_interval))
     if stopping:

@@ -79,3 +79,8 @@ class ReidNetwork(nn.Module):
             self.neck.bias.requires_grad_(
                 False
             )  # the ID classifier has no bias either: both share one hyperplane origin
+
+
+def has_depthwise_convolutions(network: nn.Module) -> bool:
+    """Whether a convolution looks at one channel at a time, as those of the MobileNets do."""
+    return any(isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1 for layer in network.modules())
