@@ -11,6 +11,7 @@ DISTRACTOR_PID = 0
 """Background people: kept in the gallery, never a match."""
 
 _NAME = re.compile(r"(-?[0-9]+)_c([0-9]+)")
+_VIEW = re.compile(_NAME.pattern + r"(?:s[0-9]+)?_?v([0-9]+)")
 
 
 def labels_of(name: str) -> tuple[int, int] | None:
@@ -19,3 +20,12 @@ def labels_of(name: str) -> tuple[int, int] | None:
     if match is None or int(match[1]) < JUNK_PID:
         return None
     return int(match[1]), int(match[2])
+
+
+def view_of(name: str) -> int | None:
+    """View that the base name of an image gives after its camera, as `0007_c2v3_...`, `0007_c2_v3`, `0007_c2s1v3` do.
+
+    A view is the side from which the object is seen, such as 1 for the front and 2 for the back. None without one.
+    """
+    match = _VIEW.match(name)
+    return None if match is None else int(match[3])

@@ -15,6 +15,7 @@ from reid.data.images import Preprocess
 from reid.errors import CheckpointError
 from reid.model.checkpoint import Checkpoint, load_checkpoint
 from reid.model.settings import TAO_RESNETS
+from reid.spec.base import Section
 from reid.spec.re_identification import ReIdentificationSpec
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,11 @@ OUTPUTS: dict[Consumer, dict[str, str]] = {
 }
 """Output keys of each action and the file in its results folder that they mean when they are not set."""
 
-_FREE = {"num_classes", "neck_feat", "with_flip_feature", "drop_path", "drop_out", "att_drop_rate", "dropout_rate"}
-"""Settings in which a spec may differ from its checkpoint: they change no weight."""
+_FREE = {
+    "num_classes", "neck_feat", "with_flip_feature", "drop_path", "drop_out", "att_drop_rate", "dropout_rate",
+    "id_loss_type",
+}  # fmt: skip
+"""Settings in which a spec may differ from its checkpoint: they change no weight behind the embedding."""
 
 _CHOSEN_HERE = ("neck_feat", "with_flip_feature")
 """Settings that follow the spec where it sets them, as in TAO: which vector is the embedding."""
@@ -67,15 +71,21 @@ def _filled(spec: ReIdentificationSpec, action: Consumer, checkpoint: Checkpoint
     folder = spec.results_folder(action)
     outputs = {key: getattr(own, key) or str(folder / name) for key, name in OUTPUTS[action].items()}
     network = checkpoint.network.to_dict()
-    del network["num_classes"]
     pixels = Preprocess.from_dict(checkpoint.preprocess)
     return spec.model_copy(
         update={
             action: own.model_copy(update={"checkpoint": str(checkpoint.path), "parent_run": "", **outputs}),
-            "model": spec.model.model_copy(update=network),
+            "model": _with(spec.model, network),
+            "train": spec.train.model_copy(update={"optim": _with(spec.train.optim, network)}),
             "dataset": spec.dataset.model_copy(update={"pixel_mean": pixels.mean, "pixel_std": pixels.std}),
         }
     )
+
+
+def _with(section: Section, network: dict[str, Any]) -> Section:
+    """The section with those of the network's settings that are keys of it; two of the head's are in train.optim."""
+    keys = type(section).model_fields
+    return section.model_copy(update={key: value for key, value in network.items() if key in keys})
 
 
 def _require_same_network(spec: ReIdentificationSpec, checkpoint: Checkpoint) -> None:

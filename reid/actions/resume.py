@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
-from reid.actions.settings import network_settings_of
 from reid.errors import CheckpointError, SpecError
 from reid.model.checkpoint import Checkpoint, load_checkpoint
 from reid.model.selection import BEST, LATEST, latest_checkpoint, list_checkpoints
+from reid.model.settings import NetworkSettings
 from reid.spec.load import dump_spec
 from reid.spec.re_identification import ReIdentificationSpec
 
@@ -44,12 +44,15 @@ _OUTCOME = {
 keep the checkpoint of the eighth. `restart_if_changed` counts them as changes, so that results follow from the spec."""
 
 
-_SHAPE = ("backbone", "num_classes", "feat_dim", "reduce_feat_dim", "neck", "gem_pooling")
+_SHAPE = (
+    "backbone", "num_classes", "feat_dim", "reduce_feat_dim", "neck", "gem_pooling", "stride_size",
+    "jpm", "devide_length", "cameras", "views",
+)  # fmt: skip
 """What decides which tensors a network has."""
 
 
 def starting_point(
-    spec: ReIdentificationSpec, folder: Path, *, fingerprints: dict[str, str], num_classes: int
+    spec: ReIdentificationSpec, folder: Path, *, fingerprints: dict[str, str], network: NetworkSettings
 ) -> Path | None:
     """The checkpoint to go on from, or None for a fresh start.
 
@@ -63,7 +66,7 @@ def starting_point(
         folder: its results folder; a restart removes the checkpoints in it.
         fingerprints: of the images of each subset; `restart_if_changed` looks at those of the validation too, as
             they decide which epoch is best.
-        num_classes: identities in them.
+        network: of this training.
 
     Raises:
         SpecError: the folder holds a training with other settings.
@@ -72,7 +75,7 @@ def starting_point(
     named = spec.train.resume_training_checkpoint_path
     if named:
         checkpoint = load_checkpoint(Path(named))
-        _require_same_network(spec, checkpoint, num_classes=num_classes)
+        _require_same_network(spec, network, checkpoint)
         _require_epochs_left(spec, checkpoint)
         return Path(named).resolve()
     if not list_checkpoints(folder):
@@ -159,9 +162,8 @@ def _flat(section: dict[str, Any], without: set[str], prefix: str = "") -> dict[
     return flat
 
 
-def _require_same_network(spec: ReIdentificationSpec, checkpoint: Checkpoint, *, num_classes: int) -> None:
-    wanted = network_settings_of(spec, num_classes=num_classes).to_dict()
-    there = checkpoint.network.to_dict()
+def _require_same_network(spec: ReIdentificationSpec, network: NetworkSettings, checkpoint: Checkpoint) -> None:
+    wanted, there = network.to_dict(), checkpoint.network.to_dict()
     differing = [
         f"{key} is {there[key]} in the checkpoint and {wanted[key]} here" for key in _SHAPE if wanted[key] != there[key]
     ]

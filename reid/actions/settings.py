@@ -9,7 +9,9 @@ import torch
 from reid.data.augment import Augmentation
 from reid.data.colour import ColourJitter
 from reid.data.images import Preprocess
+from reid.data.records import Subset
 from reid.devices import Hardware, choose_device, choose_precision, keep_freed_memory, use_cpu_threads
+from reid.errors import DataError
 from reid.model.center import CenterLoss
 from reid.model.losses import ReidCriterion
 from reid.model.network import is_transformer
@@ -34,8 +36,38 @@ def preprocess_of(spec: ReIdentificationSpec) -> Preprocess:
     )
 
 
-def network_settings_of(spec: ReIdentificationSpec, *, num_classes: int) -> NetworkSettings:
-    """The network that the `model` section describes."""
+def network_of_training(spec: ReIdentificationSpec, train_set: Subset) -> NetworkSettings:
+    """The network for the identities of training images, and for their cameras and views where it asks for those.
+
+    Raises:
+        DataError: it asks for views, and no image has one.
+    """
+    settings = network_settings_of(
+        spec, num_classes=len(train_set.pids), cameras=train_set.camids, views=train_set.views
+    )
+    if settings.sie_view and not settings.views:
+        raise DataError(
+            f"model.sie_view=true, and none of the {len(train_set.records)} training images in {train_set.root} has a "
+            "view in its name",
+            "there would be one embedding, the same for every image",
+            "name the images <identity>_c<camera>v<view>_..., such as 0007_c2v1_01.jpg, or set model.sie_view=false",
+        )
+    if settings.sie_camera and len(settings.cameras) == 1:
+        log.warning("model.sie_camera=true, and all training images are of one camera: its embedding tells nothing")
+    return settings
+
+
+def network_settings_of(
+    spec: ReIdentificationSpec, *, num_classes: int, cameras: tuple[int, ...] = (), views: tuple[int, ...] = ()
+) -> NetworkSettings:
+    """The network that the `model` section describes.
+
+    Args:
+        spec: of the network.
+        num_classes: training identities.
+        cameras: camera numbers of the training; they count only with `model.sie_camera`.
+        views: view numbers of the training; they count only with `model.sie_view`.
+    """
     model = spec.model
     return NetworkSettings(
         backbone=model.backbone,
@@ -56,6 +88,17 @@ def network_settings_of(spec: ReIdentificationSpec, *, num_classes: int) -> Netw
         id_loss_type=model.id_loss_type,
         cosine_margin=spec.train.optim.cosine_margin,
         cosine_scale=spec.train.optim.cosine_scale,
+        stride_size=model.stride_size,
+        sie_camera=model.sie_camera,
+        sie_view=model.sie_view,
+        sie_coe=model.sie_coe,
+        cameras=cameras if model.sie_camera else (),
+        views=views if model.sie_view else (),
+        jpm=model.jpm,
+        shift_num=model.shift_num,
+        shuffle_group=model.shuffle_group,
+        devide_length=model.devide_length,
+        re_arrange=model.re_arrange,
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from reid.actions.base import ActionRun, action_run
 from reid.actions.result import ActionResult
 from reid.actions.resume import starting_point
-from reid.actions.settings import hardware_of
+from reid.actions.settings import hardware_of, network_of_training
 from reid.actions.subsets import Subsets, open_subsets
 from reid.data.checks import require_evaluable, require_trainable
 from reid.distributed import is_main_process
@@ -41,7 +41,7 @@ def train(spec: ReIdentificationSpec) -> ActionResult:
         seed = spec.train.seed if spec.train.seed >= 0 else _any_seed()
         fingerprints = {found.name: found.fingerprint for found in subsets.report.subsets}
         resume_from = starting_point(
-            spec, run.folder, fingerprints=fingerprints, num_classes=len(subsets["train"].pids)
+            spec, run.folder, fingerprints=fingerprints, network=network_of_training(spec, subsets["train"])
         )
         if resume_from:
             run.status.write("STARTED", f"Resuming training from checkpoint: {resume_from}")

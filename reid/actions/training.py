@@ -19,7 +19,7 @@ from reid import __version__
 from reid.actions.base import ActionRun
 from reid.actions.epochs import EpochLog
 from reid.actions.scoring import QueryAndGallery, rank_by
-from reid.actions.settings import augmentation_of, criterion_of, network_settings_of, preprocess_of, schedule_of
+from reid.actions.settings import augmentation_of, criterion_of, network_of_training, preprocess_of, schedule_of
 from reid.actions.subsets import Subsets
 from reid.data.module import TrainingData
 from reid.data.records import Subset
@@ -101,7 +101,7 @@ class Training:
 
 def _network(spec: ReIdentificationSpec, train_set: Subset, *, resumed: bool) -> ReidNetwork:
     """The network with its initial weights; those of a resumed training come from the checkpoint."""
-    network = ReidNetwork(network_settings_of(spec, num_classes=len(train_set.pids)))
+    network = ReidNetwork(network_of_training(spec, train_set))
     model = spec.model
     if not resumed and model.pretrained_model_path:
         load_file(network.backbone, Path(model.pretrained_model_path), settings=network.settings)
@@ -115,6 +115,7 @@ def _network(spec: ReIdentificationSpec, train_set: Subset, *, resumed: bool) ->
             "give a file with model.pretrained_model_path=FILE, or ask for random weights with "
             'model.pretrain_choice=""',
         )
+    network.backbone_loaded()
     log.info(
         "network %s: %d-dimensional embedding, %d identities, %.1f million parameters",
         model.backbone,
@@ -128,7 +129,7 @@ def _network(spec: ReIdentificationSpec, train_set: Subset, *, resumed: bool) ->
 def _module(spec: ReIdentificationSpec, network: ReidNetwork, subsets: Subsets, *, seed: int) -> ReidModule:
     optim = spec.train.optim
     train_set = subsets["train"]
-    criterion = criterion_of(spec, num_classes=len(train_set.pids), dim=network.embedding_dim, seed=seed)
+    criterion = criterion_of(spec, num_classes=len(train_set.pids), dim=network.branch_dim, seed=seed)
     report = subsets.report["train"]
     block: dict[str, Any] = {
         "format": FORMAT,

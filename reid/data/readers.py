@@ -13,7 +13,7 @@ from pathlib import Path
 from reid.data.images import is_image
 from reid.data.records import Record, Subset
 from reid.errors import DataError
-from reid.labels import JUNK_PID, labels_of
+from reid.labels import JUNK_PID, labels_of, view_of
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def _images_below(root: Path, *, recursive: bool) -> tuple[Path, list[Path]]:
 
 def _record(path: Path) -> Record | None:
     labels = labels_of(path.name)
-    return None if labels is None else Record(path, pid=labels[0], camid=labels[1])
+    return None if labels is None else Record(path, pid=labels[0], camid=labels[1], view=view_of(path.name))
 
 
 def _what_else(subset: Subset) -> str:

@@ -18,11 +18,13 @@ class Record:
         path: absolute path of the image file.
         pid: person identity; `JUNK_PID`, `DISTRACTOR_PID` or a positive number.
         camid: camera number exactly as the file name gives it (Market-1501 counts from 1).
+        view: number of the view, for names that give one (see `view_of`).
     """
 
     path: Path
     pid: int
     camid: int
+    view: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,11 @@ class Subset:
     def camids(self) -> tuple[int, ...]:
         """Sorted camera numbers."""
         return tuple(sorted({r.camid for r in self.records}))
+
+    @property
+    def views(self) -> tuple[int, ...]:
+        """Sorted view numbers; empty where no name gives one."""
+        return tuple(sorted({r.view for r in self.records if r.view is not None}))
 
     @property
     def num_distractors(self) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from reid.errors import SpecError
 from reid.model.osnet import build_osnet
+from reid.model.patches import require_plain_vit, set_patch_grid
 from reid.model.settings import OSNETS, TAO_RESNETS, NetworkSettings, is_transformer
 
 
@@ -22,7 +23,8 @@ def build_backbone(settings: NetworkSettings) -> nn.Module:
     """The network without its classifier, for the input size, with bag-of-tricks' changes.
 
     Raises:
-        SpecError: nobody knows the name (the nearest are given), or timm cannot build it for that size.
+        SpecError: nobody knows the name (the nearest are given), timm cannot build it for that size, or it has no
+            patches where the settings ask something of them.
     """
     name = TAO_RESNETS.get(settings.backbone, settings.backbone)
     if name not in OSNETS and not timm.is_model(name):
@@ -38,6 +40,10 @@ def build_backbone(settings: NetworkSettings) -> nn.Module:
             backbone.act1 = nn.Identity()
     if settings.gem_pooling:
         _set_gem_pooling(backbone, settings.backbone)
+    for key, value in settings.asked_of_patches.items():
+        require_plain_vit(backbone, settings.backbone, f"model.{key}={str(value).lower()}")
+    if "stride_size" in settings.asked_of_patches:
+        set_patch_grid(backbone, (settings.input_height, settings.input_width), settings.stride_size)
     return backbone
 
 

@@ -16,6 +16,9 @@ OSNETS = {
 }
 """The OSNets of this package (timm has none): channels of the stem and of the three stages."""
 
+SIDE_BY_SIDE = (16, 16)
+"""TAO's default of stride_size. It stands for the network's own patches, whatever their size."""
+
 _TRANSFORMERS = ("swin", "vit", "deit", "beit", "eva", "flexivit", "cait")
 
 
@@ -42,6 +45,18 @@ class NetworkSettings:
         id_loss_type: head of the ID loss; it plays no part in the embedding.
         cosine_margin: of a margin head: radians for arcface, cosine for the others.
         cosine_scale: of a margin head.
+        stride_size: of the patches of a plain vision transformer, pixels down and across; `SIDE_BY_SIDE` leaves them
+            as the network has them.
+        sie_camera: add an embedding of the camera to the tokens of a plain vision transformer.
+        sie_view: add an embedding of the view.
+        sie_coe: factor of these embeddings.
+        cameras: camera numbers of the training, in the order of their embeddings; empty without sie_camera.
+        views: view numbers of the training, in the order of their embeddings; empty without sie_view.
+        jpm: jigsaw branch of a plain vision transformer, see `Jigsaw` for the keys below.
+        shift_num: patches moved from the start of the sequence to its end.
+        shuffle_group: groups that the parts take their patches from.
+        devide_length: parts, and thereby local branches.
+        re_arrange: whether patches are shifted and shuffled at all.
     """
 
     backbone: str
@@ -62,6 +77,24 @@ class NetworkSettings:
     id_loss_type: Literal["softmax", "arcface", "cosface", "amsoftmax", "circle"] = "softmax"
     cosine_margin: float = 0.5
     cosine_scale: float = 30.0
+    stride_size: tuple[int, int] = SIDE_BY_SIDE
+    sie_camera: bool = False
+    sie_view: bool = False
+    sie_coe: float = 3.0
+    cameras: tuple[int, ...] = ()
+    views: tuple[int, ...] = ()
+    jpm: bool = False
+    shift_num: int = 5
+    shuffle_group: int = 2
+    devide_length: int = 4
+    re_arrange: bool = True
+
+    @property
+    def asked_of_patches(self) -> dict[str, Any]:
+        """The settings that only a plain vision transformer can meet, by key."""
+        asked = {name: True for name in ("sie_camera", "sie_view", "jpm") if getattr(self, name)}
+        overlap = self.stride_size != SIDE_BY_SIDE
+        return asked | ({"stride_size": list(self.stride_size)} if overlap else {})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""

@@ -22,7 +22,8 @@ from reid.errors import CheckpointError
 from reid.model.backbone import build_backbone
 from reid.model.checkpoint import OURS, read_tensors
 from reid.model.hub import hub_or_cache
-from reid.model.settings import TAO_RESNETS, NetworkSettings
+from reid.model.patches import set_patch_grid
+from reid.model.settings import SIDE_BY_SIDE, TAO_RESNETS, NetworkSettings
 
 log = logging.getLogger(__name__)
 
@@ -157,9 +158,9 @@ def _converted(
     """The weights with positions resampled to the backbone's input size, where timm knows how."""
     if origin is None or (built_from and built_from.backbone != origin.backbone):
         return _by_timms_rules(weights, backbone)
-    if built_from is None or _size(built_from) == _size(origin):
+    if built_from is None or _grid(built_from) == _grid(origin):
         return weights
-    return _from_size(origin, weights, _size(built_from))
+    return _from_size(origin, weights, built_from)
 
 
 def _by_timms_rules(weights: dict[str, Tensor], backbone: nn.Module) -> dict[str, Tensor]:
@@ -174,13 +175,17 @@ def _by_timms_rules(weights: dict[str, Tensor], backbone: nn.Module) -> dict[str
     return weights
 
 
-def _from_size(origin: NetworkSettings, weights: dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
-    """Weights of the same backbone at another size; neither need be square, for timm resizes the network itself."""
+def _from_size(origin: NetworkSettings, weights: dict[str, Tensor], wanted: NetworkSettings) -> dict[str, Tensor]:
+    """Weights of the same backbone at another size or stride; no size need be square, as the network itself resizes."""
     source: Any = build_backbone(origin)
     if not hasattr(source, "set_input_size"):
         return weights
     source.load_state_dict({name: weights[name] for name in source.state_dict()})
-    source.set_input_size(img_size=size)
+    size, stride = (wanted.input_height, wanted.input_width), wanted.stride_size
+    if origin.stride_size == stride == SIDE_BY_SIDE:
+        source.set_input_size(img_size=size)
+    else:
+        set_patch_grid(source, size, source.patch_embed.patch_size if stride == SIDE_BY_SIDE else stride)
     resized: dict[str, Tensor] = source.state_dict()
     return weights | resized
 
@@ -195,8 +200,9 @@ def _origin(content: Any) -> NetworkSettings | None:
     return NetworkSettings(**ours["network"]) if isinstance(ours, dict) else None
 
 
-def _size(settings: NetworkSettings) -> tuple[int, int]:
-    return settings.input_height, settings.input_width
+def _grid(settings: NetworkSettings) -> tuple[int, int, tuple[int, int]]:
+    """What decides how many positions a network of patches has."""
+    return settings.input_height, settings.input_width, settings.stride_size
 
 
 def _by_order(weights: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
