@@ -320,6 +320,7 @@ def test_settings_of_a_checkpoint_from_before_these_keys_build_the_same_network(
     assert NetworkSettings(**old) == settings()
 
 
+@pytest.mark.slow  # torch.export alone takes most of 10 s
 def test_onnx_takes_images_alone_and_uses_the_mean_of_the_side_embeddings(tmp_path: Path) -> None:
     import onnxruntime
 
