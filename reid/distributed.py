@@ -33,6 +33,15 @@ def share_buffers(module: nn.Module) -> None:
             group.broadcast(buffer, src=0)
 
 
+def sum_over_ranks(tensor: Tensor) -> Tensor:
+    """The sum of every process's tensor, on every process; `tensor` itself where there is one process."""
+    if (group := _group()) is None:
+        return tensor
+    total = tensor.clone()
+    group.all_reduce(total)
+    return total
+
+
 def gather(value: T) -> list[T]:
     """The value of every process, in rank order, on every process."""
     group = _group()

@@ -11,7 +11,10 @@
     ├── TrackingError            MLflow cannot be reached or does not know the run or model
     └── PromotionRefused         the challenger is not better than the champion
 
-Each has three parts: what was found (numbers, place), why that cannot work, what to do next. `str()` joins them.
+    Terminated                   SIGTERM asked this process to stop; a SystemExit, exit code 143
+
+Each ReidError has three parts: what was found (numbers, place), why that cannot work, what to do next. `str()` joins
+them.
 """
 
 from __future__ import annotations
@@ -76,6 +79,21 @@ class TrackingError(ReidError):
 
 class PromotionRefused(ReidError):
     """The challenger is not better than the champion on the same test set; the alias stays where it was."""
+
+
+class Terminated(SystemExit):
+    """SIGTERM asked this process to stop, and its work is in order. Exit code 143: 128 and the signal's number.
+
+    Args:
+        advice: how to go on.
+    """
+
+    def __init__(self, advice: str = "") -> None:
+        super().__init__(143)
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return " ".join(part for part in ("Asked to stop by SIGTERM.", self.advice) if part)
 
 
 def _sentence(text: str) -> str:

@@ -11,8 +11,9 @@ from contextlib import ExitStack, contextmanager, suppress
 import yaml
 
 from reid.distributed import is_main_process
-from reid.errors import ReidError, StorageError
+from reid.errors import ReidError, StorageError, Terminated
 from reid.files import sole_writer, write_json, write_text
+from reid.signals import terminable
 from reid.spec.load import dump_spec
 from reid.spec.re_identification import ReIdentificationSpec
 from reid.status import StatusLog
@@ -85,9 +86,10 @@ def action_run(action: str, spec: ReIdentificationSpec) -> Iterator[ActionRun]:
         SpecError: no results folder is set.
         StorageError: it cannot be written.
         TrackingError: by `begin`, when tracking is on and its store cannot be reached.
+        Terminated: SIGTERM came.
     """
     began = time.perf_counter()
-    with ExitStack() as stack:
+    with terminable(), ExitStack() as stack:
         run = ActionRun(action, spec, stack)
         run.status.write("STARTED", f"Starting ReIdentification {action}.")
         try:
@@ -119,5 +121,7 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, ReidError):
         return str(error)
     if isinstance(error, KeyboardInterrupt):
-        return "Interrupted by the user."
+        return "; ".join(["Interrupted by the user", *map(str, error.args)])
+    if isinstance(error, Terminated):
+        return str(error)
     return f"{type(error).__name__}: {error}"

@@ -9,13 +9,13 @@ import math
 from pathlib import Path
 
 from reid.actions.base import ActionRun
+from reid.actions.resume import Row, StartingPoint
+from reid.distributed import is_main_process
 from reid.files import write_text
 from reid.model.callbacks import EpochRecord
 from reid.report.plots import plot_training
 
 log = logging.getLogger(__name__)
-
-Row = dict[str, float]
 
 
 class EpochLog:
@@ -24,27 +24,25 @@ class EpochLog:
     Args:
         run: whose folder, status and MLflow run are written.
         max_epochs: of the whole training.
-        resumed: keep the rows of earlier epochs.
+        start: where the training goes on; None when it begins. Its history replaces a metrics.csv that was lost, or
+            that knows of epochs which are trained again.
     """
 
-    def __init__(self, run: ActionRun, *, max_epochs: int, resumed: bool) -> None:
+    def __init__(self, run: ActionRun, *, max_epochs: int, start: StartingPoint | None) -> None:
         self._run, self._max_epochs = run, max_epochs
         self._path = run.folder / "metrics.csv"
-        self._rows: list[Row] = _read(self._path) if resumed else []
+        self._rows: list[Row] = _read(self._path) if start else []
         self.received = 0
+        if start and start.history is not None and self._rows != list(start.history):
+            self._rows = [dict(row) for row in start.history]
+            if is_main_process():
+                log.info("metrics.csv is written anew from %s: %d epochs", start.path, len(self._rows))
+                write_text(self._path, _csv(self._rows))
 
     def receive(self, record: EpochRecord) -> None:
         """Writes one epoch down."""
         self.received += 1
-        figures = {**record.training, **(record.validation or {})}
-        row: Row = {
-            "epoch": record.epoch,
-            "step": record.step,
-            "seconds": round(record.seconds, 3),
-            "images_per_s": round(record.images_per_s, 1),
-            "learning_rate": record.learning_rate,
-            **figures,
-        }
+        row = record.row()
         self._rows = [earlier for earlier in self._rows if earlier["epoch"] < record.epoch] + [row]
         write_text(self._path, _csv(self._rows))
         if record.validation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -25,6 +25,7 @@ _CHANGEABLE = {
     "train": {
         "num_epochs", "checkpoint_interval", "checkpoint_interval_unit", "validation_interval", "results_dir",
         "resume_training_checkpoint_path", "if_exists", "num_gpus", "gpu_ids", "num_nodes", "cudnn", "early_stopping",
+        "keep_checkpoints",
     },
     "model": {"pretrained_model_path", "pretrain_choice", "neck_feat", "with_flip_feature"},
 }  # fmt: skip
@@ -37,9 +38,12 @@ _VALIDATION = {
 """Keys of `evaluate` that validation ranks by as well: they decide which epoch is best."""
 
 _OUTCOME = {
-    "train": {"num_epochs", "checkpoint_interval", "checkpoint_interval_unit", "validation_interval", "early_stopping"},
+    "train": {
+        "num_epochs", "checkpoint_interval", "checkpoint_interval_unit", "validation_interval", "keep_checkpoints",
+        "early_stopping",
+    },
     "model": {"pretrained_model_path", "pretrain_choice", "neck_feat", "with_flip_feature"},
-}
+}  # fmt: skip
 """Those of them that decide which checkpoints exist and which is best: a training cut from ten epochs to five must not
 keep the checkpoint of the eighth. `restart_if_changed` counts them as changes, so that results follow from the spec."""
 
@@ -51,9 +55,24 @@ _SHAPE = (
 """What decides which tensors a network has."""
 
 
+Row = dict[str, float]
+
+
+class StartingPoint(NamedTuple):
+    """Where a training goes on.
+
+    Attributes:
+        path: the checkpoint.
+        history: its rows of metrics.csv; None when it lies in another folder, or an older version wrote it.
+    """
+
+    path: Path
+    history: tuple[Row, ...] | None
+
+
 def starting_point(
     spec: ReIdentificationSpec, folder: Path, *, fingerprints: dict[str, str], network: NetworkSettings
-) -> Path | None:
+) -> StartingPoint | None:
     """The checkpoint to go on from, or None for a fresh start.
 
     `train.resume_training_checkpoint_path` wins and may be of other settings (that is the user's word). Else a latest
@@ -77,7 +96,7 @@ def starting_point(
         checkpoint = load_checkpoint(Path(named))
         _require_same_network(spec, network, checkpoint)
         _require_epochs_left(spec, checkpoint)
-        return Path(named).resolve()
+        return _start(checkpoint, folder)
     if not list_checkpoints(folder):
         _clear_orphan(spec, folder)
         return None
@@ -89,7 +108,7 @@ def starting_point(
     changed = _changes(spec, checkpoint, fingerprints, strict=strict)
     if not changed:
         _require_epochs_left(spec, checkpoint)
-        return checkpoint.path
+        return _start(checkpoint, folder)
     if strict:
         _clear(folder, "; ".join(changed))
         return None
@@ -98,6 +117,21 @@ def starting_point(
         "going on from it would mix two experiments",
         "choose another results_dir, put the settings back to resume it, or add train.if_exists=restart to replace it",
     )
+
+
+def how_to_go_on(spec: ReIdentificationSpec) -> str:
+    """What the user of a training that was stopped can do next."""
+    latest = spec.results_folder("train") / LATEST
+    if not latest.exists():
+        return "no checkpoint was written yet, so the same command begins anew"
+    if spec.train.if_exists == "restart":
+        return f"add train.if_exists=resume to the command to go on from {latest}; without it, it begins anew"
+    return f"the same command goes on from {latest}"
+
+
+def _start(checkpoint: Checkpoint, folder: Path) -> StartingPoint:
+    path = checkpoint.path.resolve()
+    return StartingPoint(path, checkpoint.history if path.parent == folder.resolve() else None)
 
 
 def _clear_orphan(spec: ReIdentificationSpec, folder: Path) -> None:

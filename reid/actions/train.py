@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from reid.actions.base import ActionRun, action_run
 from reid.actions.result import ActionResult
-from reid.actions.resume import starting_point
+from reid.actions.resume import how_to_go_on, starting_point
 from reid.actions.settings import hardware_of, network_of_training
 from reid.actions.subsets import Subsets, open_subsets
 from reid.data.checks import require_evaluable, require_trainable
 from reid.distributed import is_main_process
+from reid.errors import Terminated
 from reid.model.selection import BEST, LATEST
 from reid.spec.re_identification import ReIdentificationSpec
 
@@ -33,35 +34,42 @@ def train(spec: ReIdentificationSpec) -> ActionResult:
         DataError: the images cannot be trained or validated on.
         CheckpointError: pretrained weights or the checkpoint to resume from cannot be used.
         StorageError: the disk is full; the last checkpoint is whole.
+        Terminated, KeyboardInterrupt: it was stopped by SIGTERM or Ctrl-C; says from which checkpoint it goes on.
     """
     with action_run("train", spec) as run:
-        hardware = hardware_of(spec)
-        subsets = open_subsets(spec, _locations(spec))
-        _require_usable(spec, subsets)
-        seed = spec.train.seed if spec.train.seed >= 0 else _any_seed()
-        fingerprints = {found.name: found.fingerprint for found in subsets.report.subsets}
-        resume_from = starting_point(
-            spec, run.folder, fingerprints=fingerprints, network=network_of_training(spec, subsets["train"])
-        )
-        if resume_from:
-            run.status.write("STARTED", f"Resuming training from checkpoint: {resume_from}")
-        from reid.actions.training import Training  # Lightning takes many seconds to import; bad input is told sooner
+        try:
+            return _train(spec, run)
+        except (Terminated, KeyboardInterrupt) as stopped:
+            raise type(stopped)(how_to_go_on(spec)) from None
 
-        training = Training(spec, subsets, hardware=hardware, seed=seed, resume_from=resume_from)
-        run.begin(spec)
-        run.record()  # now, as a training is resumed and watched before it ends
-        run.tracker.set_tags({f"fingerprint.{name}": value for name, value in fingerprints.items()})
-        run.status.write("STARTED", "Starting Training Loop.")
-        epochs = training.run(run)
-        if training.stopped_early:
-            waited = spec.train.early_stopping
-            ending = f"Training stopped early: {waited} validation(s) in a row without a better cmc_rank_1 and mAP."
-            log.info("%s", ending)
-            run.status.write("RUNNING", ending)
-        elif not epochs.received:
-            log.info("the training in %s had all of its %d epochs already", run.folder, spec.train.num_epochs)
-        run.status.write("RUNNING", "Training loop complete.")
-        return _result(run, epochs)
+
+def _train(spec: ReIdentificationSpec, run: ActionRun) -> ActionResult:
+    hardware = hardware_of(spec)
+    subsets = open_subsets(spec, _locations(spec))
+    _require_usable(spec, subsets)
+    seed = spec.train.seed if spec.train.seed >= 0 else _any_seed()
+    fingerprints = {found.name: found.fingerprint for found in subsets.report.subsets}
+    network = network_of_training(spec, subsets["train"])
+    start = starting_point(spec, run.folder, fingerprints=fingerprints, network=network)
+    if start:
+        run.status.write("STARTED", f"Resuming training from checkpoint: {start.path}")
+    from reid.actions.training import Training  # Lightning takes many seconds to import; bad input is told sooner
+
+    training = Training(spec, subsets, hardware=hardware, seed=seed, start=start)
+    run.begin(spec)
+    run.record()  # now, as a training is resumed and watched before it ends
+    run.tracker.set_tags({f"fingerprint.{name}": value for name, value in fingerprints.items()})
+    run.status.write("STARTED", "Starting Training Loop.")
+    epochs = training.run(run)
+    if training.stopped_early:
+        waited = spec.train.early_stopping
+        ending = f"Training stopped early: {waited} validation(s) in a row without a better cmc_rank_1 and mAP."
+        log.info("%s", ending)
+        run.status.write("RUNNING", ending)
+    elif not epochs.received:
+        log.info("the training in %s had all of its %d epochs already", run.folder, spec.train.num_epochs)
+    run.status.write("RUNNING", "Training loop complete.")
+    return _result(run, epochs)
 
 
 def _any_seed() -> int:

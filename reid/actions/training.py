@@ -18,15 +18,17 @@ import yaml
 from reid import __version__
 from reid.actions.base import ActionRun
 from reid.actions.epochs import EpochLog
+from reid.actions.resume import StartingPoint
 from reid.actions.scoring import QueryAndGallery, rank_by
 from reid.actions.settings import augmentation_of, criterion_of, network_of_training, preprocess_of, schedule_of
 from reid.actions.subsets import Subsets
 from reid.data.module import TrainingData
-from reid.data.records import Subset
+from reid.data.records import Record, Subset
 from reid.devices import Hardware, choose_precision
 from reid.errors import SpecError
 from reid.model.checkpoint import FORMAT
 from reid.model.fit import fit
+from reid.model.keeping import Keeping
 from reid.model.module import ReidModule
 from reid.model.network import ReidNetwork, has_depthwise_convolutions
 from reid.model.optim import parameter_groups
@@ -49,7 +51,7 @@ class Training:
         subsets: "train", and "query" and "gallery" when it shall be validated.
         hardware: where it runs.
         seed: of the initial weights, the batches and the augmentation.
-        resume_from: checkpoint to go on from; None to start.
+        start: checkpoint to go on from; None to begin.
 
     Attributes:
         stopped_early: after `run`, whether validations that no longer improved ended it before its last epoch.
@@ -60,25 +62,33 @@ class Training:
     """
 
     def __init__(
-        self, spec: ReIdentificationSpec, subsets: Subsets, *, hardware: Hardware, seed: int, resume_from: Path | None
+        self,
+        spec: ReIdentificationSpec,
+        subsets: Subsets,
+        *,
+        hardware: Hardware,
+        seed: int,
+        start: StartingPoint | None,
     ) -> None:
         pl.seed_everything(seed, workers=True, verbose=False)
-        self._spec, self._resume_from = spec, resume_from
+        self._spec, self._start = spec, start
         self.stopped_early = False
-        network = _network(spec, subsets["train"], resumed=resume_from is not None)
+        network = _network(spec, subsets["train"], resumed=start is not None)
         precision = choose_precision(
             spec.train.precision, hardware.device, depthwise=has_depthwise_convolutions(network)
         )
         self._hardware = replace(hardware, precision=precision)
         log.info("training on %s in %s", hardware.device, precision)
         self._module = _module(spec, network, subsets, seed=seed)
-        self._batches = _batches(spec, subsets, seed=seed)
+        self._records = _labelled(subsets["train"])
+        self._batches = _batches(spec, subsets, self._records, seed=seed)
         self._validate = _validation(spec, subsets, hardware) if "query" in subsets.by_name else None
 
     def run(self, run: ActionRun) -> EpochLog:
         """Trains to the last epoch, with checkpoints in the action's folder; returns the log of the epochs."""
-        epochs = EpochLog(run, max_epochs=self._spec.train.num_epochs, resumed=self._resume_from is not None)
-        train = self._spec.train
+        epochs = EpochLog(run, max_epochs=self._spec.train.num_epochs, start=self._start)
+        train, select = self._spec.train, self._spec.select
+        named = train.resume_training_checkpoint_path
         self.stopped_early = fit(
             self._module,
             self._batches,
@@ -90,13 +100,25 @@ class Training:
             validation_interval=train.validation_interval,
             checkpoint_interval=train.checkpoint_interval,
             checkpoint_unit=train.checkpoint_interval_unit,
-            resume_from=self._resume_from,
+            resume_from=self._start.path if self._start else None,
             receive=epochs.receive,
+            keeping=Keeping(
+                best=train.keep_checkpoints,
+                epoch=select.epoch_number if select.method == "from_epoch_number" else None,
+                file=Path(named) if named else None,
+            ),
+            describe=self._describe,
             freeze_backbone_epochs=train.freeze_backbone_epochs,
             early_stopping=train.early_stopping,
             compile_backbone=train.compile,
         )
         return epochs
+
+    def _describe(self, epoch: int, batch: int) -> str:
+        """The identities and files of a batch of this process."""
+        shown = [self._records[row] for row in self._batches.rows(epoch, batch)]
+        pids = ", ".join(str(pid) for pid in sorted({record.pid for record in shown}))
+        return f"the identities {pids} ({', '.join(record.path.name for record in shown)})"
 
 
 def _network(spec: ReIdentificationSpec, train_set: Subset, *, resumed: bool) -> ReidNetwork:
@@ -181,10 +203,14 @@ def _revision() -> dict[str, str | bool]:
     return {"revision": tags["mlflow.source.git.commit"], "revision_changed": tags["reid.git_dirty"] == "true"}
 
 
-def _batches(spec: ReIdentificationSpec, subsets: Subsets, *, seed: int) -> TrainingData:
-    train_set = subsets["train"]
-    classes = {pid: index for index, pid in enumerate(train_set.pids)}
-    records = [record for record in train_set.records if record.pid in classes]
+def _labelled(train_set: Subset) -> list[Record]:
+    """The images that are trained on: distractors have no class."""
+    pids = set(train_set.pids)
+    return [record for record in train_set.records if record.pid in pids]
+
+
+def _batches(spec: ReIdentificationSpec, subsets: Subsets, records: list[Record], *, seed: int) -> TrainingData:
+    classes = {pid: index for index, pid in enumerate(subsets["train"].pids)}
     pack = subsets.pack([r.path for r in records], preprocess_of(spec), workers=spec.dataset.num_workers)
     return TrainingData(
         pack.array,

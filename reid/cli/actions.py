@@ -98,13 +98,7 @@ def action_command(action: str) -> click.Command:
 
 def _run(action: str, file: Path | None, overrides: tuple[str, ...]) -> ActionResult:
     spec = _load(action, file, overrides)
-    try:
-        function = getattr(importlib.import_module(f"reid.actions.{action}"), action)
-        result: ActionResult = function(spec)
-    except KeyboardInterrupt as interrupt:
-        if action == "train":
-            raise KeyboardInterrupt(_how_to_go_on(spec)) from interrupt
-        raise
+    result: ActionResult = getattr(importlib.import_module(f"reid.actions.{action}"), action)(spec)
     return result
 
 
@@ -125,14 +119,3 @@ def _load(action: str, file: Path | None, overrides: tuple[str, ...]) -> ReIdent
     loaded = load_spec(action, file, overrides)
     log_report(loaded.report)
     return loaded.spec
-
-
-def _how_to_go_on(spec: ReIdentificationSpec) -> str:
-    from reid.model.selection import LATEST
-
-    latest = spec.results_folder("train") / LATEST
-    if not latest.exists():
-        return "no checkpoint was written yet, so the same command begins anew"
-    if spec.train.if_exists == "restart":
-        return f"add train.if_exists=resume to the command to go on from {latest}; without it, it begins anew"
-    return f"the same command goes on from {latest}"

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import shell_complete
 
-from reid.errors import ReidError
+from reid.errors import ReidError, Terminated
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -49,6 +49,11 @@ def run_group(group: click.Group, name: str, arguments: Sequence[str] | None) ->
         for advice in interrupt.args:  # of a command that knows how to go on
             click.echo(f"next:  {advice}", err=True)
         return 130
+    except Terminated as stop:
+        click.echo("stopped: SIGTERM", err=True)
+        if stop.advice:
+            click.echo(f"next:  {stop.advice}", err=True)
+        return 143
     except BrokenPipeError:  # the reader, e.g. `head`, has seen enough; what is still buffered goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0

@@ -55,6 +55,18 @@ class TrainingData(pl.LightningDataModule):
 
     def train_dataloader(self) -> EpochLoader:
         """The loader of this process's share of the current epoch; Lightning asks anew before each."""
+        epoch, device = 0, torch.device("cpu")
+        if self.trainer is not None:
+            epoch, device = self.trainer.current_epoch, self.trainer.strategy.root_device
+        self._feed = self._feed or feed_for(self._images, device, self._keep)
+        return EpochLoader(self._draw(epoch), torch.tensor(self._labels, device=device), self._feed)
+
+    def rows(self, epoch: int, batch: int) -> list[int]:
+        """The images of this process's share of a batch, drawn again; both numbers count from 0."""
+        drawn: list[int] = self._draw(epoch)[batch].tolist()
+        return drawn
+
+    def _draw(self, epoch: int) -> Rows:
         rank, ranks = rank_and_count()
         sampler = PKSampler(
             self._labels,
@@ -65,11 +77,7 @@ class TrainingData(pl.LightningDataModule):
             rank=rank,
             num_ranks=ranks,
         )
-        epoch, device = 0, torch.device("cpu")
-        if self.trainer is not None:
-            epoch, device = self.trainer.current_epoch, self.trainer.strategy.root_device
-        self._feed = self._feed or feed_for(self._images, device, self._keep)
-        return EpochLoader(sampler.draw(epoch), torch.tensor(self._labels, device=device), self._feed)
+        return sampler.draw(epoch)
 
 
 class EpochLoader:

@@ -40,6 +40,7 @@ class Checkpoint:
         pids: training identity of each class.
         metrics: of the last validation before it was written; empty before the first.
         metrics_epoch: the epoch that validation measured; None before the first.
+        history: a row of figures for each epoch so far, as in metrics.csv; None when an older version wrote it.
         spec: the resolved spec of the training.
         provenance: version, revision, counts and fingerprint of the training data.
     """
@@ -53,6 +54,7 @@ class Checkpoint:
     pids: tuple[int, ...]
     metrics: dict[str, float]
     metrics_epoch: int | None
+    history: tuple[dict[str, float], ...] | None
     spec: dict[str, Any]
     provenance: dict[str, Any]
 
@@ -105,6 +107,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         pids=tuple(ours["pids"]),
         metrics=ours["metrics"],
         metrics_epoch=ours.get("metrics_epoch"),
+        history=tuple(ours["history"]) if "history" in ours else None,
         spec=ours["spec"],
         provenance=ours["provenance"],
     )

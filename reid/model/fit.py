@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -11,16 +12,21 @@ from typing import Literal
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, TQDMProgressBar
+from pytorch_lightning.callbacks import Callback
 
 from reid.data.module import TrainingData
 from reid.devices import Hardware, Precision
-from reid.model.callbacks import Checkpoints, Divergence, EpochRecord, Records, Validation
+from reid.errors import Terminated
+from reid.model.callbacks import EpochRecord, ProgressBar, Records, Validation
 from reid.model.checkpoint_io import AtomicCheckpointIO
 from reid.model.compilation import Compilation, CompileChoice
+from reid.model.divergence import Divergence
 from reid.model.freezing import FrozenBackbone
+from reid.model.halting import StopAsked, Stopping
+from reid.model.keeping import Checkpoints, Keeping
 from reid.model.module import ReidModule
 from reid.model.stopping import EarlyStopping
+from reid.signals import StopRequest, deferred
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +51,8 @@ def fit(
     checkpoint_unit: Literal["epoch", "step"],
     resume_from: Path | None,
     receive: Callable[[EpochRecord], None],
+    keeping: Keeping,
+    describe: Callable[[int, int], str],
     freeze_backbone_epochs: int = 0,
     early_stopping: int = 0,
     compile_backbone: CompileChoice = "off",
@@ -64,25 +72,35 @@ def fit(
         checkpoint_unit: which of the two.
         resume_from: checkpoint to go on from.
         receive: called with each epoch's record, in the main process.
+        keeping: which checkpoints stay.
+        describe: what stood in a batch of an epoch, for the error about a loss that is no number.
         freeze_backbone_epochs: epochs at the start that leave the backbone as it is.
         early_stopping: validations without a better one after which the training ends; 0 for never.
         compile_backbone: whether torch.compile makes the training's forward and backward pass.
 
     Returns:
         Whether early stopping ended it before `max_epochs`, now or before a resume.
+
+    Raises:
+        ReidError: the loss is no longer a number.
+        StorageError: a checkpoint cannot be written.
+        Terminated: SIGTERM came; a checkpoint of the last step is written.
+        KeyboardInterrupt: Ctrl-C came; likewise, unless it came twice.
     """
     stopping = EarlyStopping(early_stopping) if early_stopping else None
-    callbacks: list[Callback] = [Divergence(), Compilation(compile_backbone, precision=hardware.precision)]
+    callbacks: list[Callback] = [Divergence(describe), Compilation(compile_backbone, precision=hardware.precision)]
     if validate:
         callbacks.append(Validation(validate, interval=validation_interval))
     if stopping:
         callbacks.append(stopping)
     if freeze_backbone_epochs:
         callbacks.append(FrozenBackbone(freeze_backbone_epochs))
-    callbacks += [Records(receive), Checkpoints(folder, interval=checkpoint_interval, unit=checkpoint_unit)]
+    checkpoints = Checkpoints(folder, interval=checkpoint_interval, unit=checkpoint_unit, keeping=keeping)
+    request = StopRequest()
+    callbacks += [Records(receive), checkpoints, Stopping(request, checkpoints)]
     interactive = sys.stderr.isatty()
     if interactive:
-        callbacks.append(TQDMProgressBar())
+        callbacks.append(ProgressBar(refresh_rate=10))
     _quieten()
     torch.backends.cudnn.deterministic = hardware.cudnn_deterministic
     distributed = hardware.processes * hardware.num_nodes > 1
@@ -109,9 +127,12 @@ def fit(
     if resume_from:
         log.info("resuming from %s", resume_from)
     try:
-        trainer.fit(module, data, ckpt_path=resume_from, weights_only=True)
+        with deferred(request):
+            trainer.fit(module, data, ckpt_path=resume_from, weights_only=True)
+    except StopAsked:
+        raise Terminated if request.signal is signal.SIGTERM else KeyboardInterrupt from None
     except SystemExit as error:
-        if trainer.interrupted:  # Lightning turns Ctrl-C into exit(1); the caller shall see what it was
+        if trainer.interrupted and error.code == 1:  # Lightning's word for a Ctrl-C that it caught itself
             raise KeyboardInterrupt from error
         raise
     return stopping is not None and stopping.stopped and trainer.current_epoch < max_epochs

@@ -17,6 +17,7 @@ from reid.errors import CheckpointError
 from reid.model.averaging import MovingAverage
 from reid.model.checkpoint import EMA, OURS, network_weights
 from reid.model.losses import Branch, LossParts, ReidCriterion
+from reid.model.means import EpochMeans
 from reid.model.network import ReidNetwork
 from reid.model.optim import build_optimizer, take_settings
 from reid.model.schedule import Schedule
@@ -37,6 +38,12 @@ class ReidModule(pl.LightningModule):
         ema_decay: of the moving average of the network, which is then what is validated; 0 for none.
         seed: of the augmentation; with epoch, step and rank it fixes every draw.
         checkpoint_block: plain values that describe the network and its origin; stored in every checkpoint.
+
+    Attributes:
+        means: of the losses of the epoch so far.
+        epoch_rows: figures of each epoch so far, as in metrics.csv.
+        validation_metrics: of the last validation.
+        validation_epoch: the epoch it measured; None before the first.
     """
 
     def __init__(
@@ -58,6 +65,8 @@ class ReidModule(pl.LightningModule):
         self.network = network
         self.criterion = criterion
         self.schedule = schedule
+        self.means = EpochMeans()
+        self.epoch_rows: list[dict[str, float]] = []
         self.validation_metrics: dict[str, float] = {}
         self.validation_epoch: int | None = None
         self._augmentation = augmentation
@@ -97,16 +106,7 @@ class ReidModule(pl.LightningModule):
         accuracy = _accuracy(branches[0], labels)
         measured = {"train_loss": loss.detach(), "train_acc": accuracy}
         measured |= {f"train_loss_{name}": value for name, value in losses.parts.items()}
-        for name, value in measured.items():  # means over the epoch and over all processes
-            self.log(
-                name,
-                value,
-                on_step=False,
-                on_epoch=True,
-                sync_dist=True,
-                prog_bar=name in ("train_loss", "train_acc"),
-                batch_size=len(labels),
-            )
+        self.means.add(measured, len(labels))
         return loss
 
     def configure_optimizers(self) -> Optimizer:
@@ -136,18 +136,24 @@ class ReidModule(pl.LightningModule):
             "step": self.global_step,
             "metrics": dict(self.validation_metrics),
             "metrics_epoch": self.validation_epoch,
+            "history": self.epoch_rows,
+            "means": self.means.state_dict(),
         }
         if self._average:
             checkpoint[EMA] = self._average.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the last validation's figures and the moving average along on resume; settings are those of now.
+        """Takes the figures so far and the moving average along on resume; settings are those of now.
 
         Raises:
             CheckpointError: the optimiser's state is of other groups of parameters.
         """
-        self.validation_metrics = dict(checkpoint[OURS]["metrics"])
-        self.validation_epoch = checkpoint[OURS].get("metrics_epoch")
+        ours = checkpoint[OURS]
+        self.validation_metrics = dict(ours["metrics"])
+        self.validation_epoch = ours.get("metrics_epoch")
+        self.epoch_rows = [dict(row) for row in ours.get("history", [])]
+        if "means" in ours:  # an older version stored neither
+            self.means.load_state_dict(ours["means"])
         if self._average:  # it starts from the weights where the training so far had none
             self._average.load_state_dict(network_weights(checkpoint))
         try:

@@ -45,10 +45,16 @@ def checkpoint_name(epoch: int, step: int) -> str:
     return f"model_epoch_{epoch:03d}_step_{step:05d}.pth"
 
 
+def parse_name(name: str) -> tuple[int, int] | None:
+    """Epoch and step in a checkpoint's name, the step -1 where it has none; None for any other name."""
+    match = _NAME.fullmatch(name)
+    return (int(match[1]), int(match[2] or -1)) if match else None
+
+
 def list_checkpoints(folder: Path) -> list[EpochCheckpoint]:
     """Checkpoints in a train folder, oldest first; links and `model_best.pth` are not among them."""
-    named = ((path, _NAME.fullmatch(path.name)) for path in folder.glob("model_epoch_*.pth"))
-    return sorted(EpochCheckpoint(int(match[1]), int(match[2] or -1), path) for path, match in named if match)
+    named = ((path, parse_name(path.name)) for path in folder.glob("model_epoch_*.pth"))
+    return sorted(EpochCheckpoint(*numbers, path) for path, numbers in named if numbers)
 
 
 def train_folder(folder: Path) -> Path:
@@ -126,7 +132,9 @@ def _of_epoch(folder: Path, epoch: int | None) -> Path:
     if not matching:
         raise CheckpointError(
             f"no checkpoint of epoch {epoch} in {folder}, which has epochs {there} (counted from 0)",
-            "another epoch's checkpoint is never taken instead",
-            "choose one of those, or train again with a smaller train.checkpoint_interval",
+            "it was not written (train.checkpoint_interval) or was removed, not being among the best "
+            "(train.keep_checkpoints); another epoch's checkpoint is never taken instead",
+            "choose one of those, or train again with train.checkpoint_interval=1 and with train.keep_checkpoints=-1, "
+            "which keeps all, or with this very select.epoch_number, which keeps that one",
         )
     return matching[-1].path.resolve()

@@ -30,7 +30,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(trained: Path, make_spec
 def test_a_training_stopped_inside_an_epoch_goes_on_with_the_batches_that_are_left(
     trained: Path, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
-    by_step = ("train.checkpoint_interval_unit=step", "train.checkpoint_interval=1")
+    by_step = ("train.checkpoint_interval_unit=step", "train.checkpoint_interval=1", "train.keep_checkpoints=-1")
     train(make_spec("train", tmp_path / "whole", *by_step))
     inside = tmp_path / "whole" / "train" / "model_epoch_001_step_00006.pth"
     assert inside.is_file()

@@ -157,7 +157,7 @@ def test_validation_and_checkpoints_come_at_their_intervals_and_always_at_the_en
 def test_checkpoints_by_step_are_named_by_their_step_and_the_last_one_knows_its_validation(
     make_spec: MakeSpec, tmp_path: Path
 ) -> None:
-    by_step = ("train.checkpoint_interval_unit=step", "train.checkpoint_interval=2")
+    by_step = ("train.checkpoint_interval_unit=step", "train.checkpoint_interval=2", "train.keep_checkpoints=-1")
 
     train(make_spec("train", tmp_path, "train.num_epochs=1", *by_step))
 

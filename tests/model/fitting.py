@@ -16,6 +16,7 @@ from reid.devices import Hardware
 from reid.model.callbacks import EpochRecord
 from reid.model.checkpoint import FORMAT
 from reid.model.fit import fit
+from reid.model.keeping import Keeping
 from reid.model.losses import ReidCriterion
 from reid.model.module import ReidModule
 from reid.model.network import ReidNetwork
@@ -80,6 +81,7 @@ def train(
     settings = {
         "hardware": Hardware(torch.device("cpu")), "grad_clip": 0.0, "resume_from": None,
         "validation_interval": 1, "checkpoint_interval": 1, "checkpoint_unit": "epoch",
+        "keeping": Keeping(),
     }  # fmt: skip
     fit(
         trained or module(),
@@ -88,6 +90,7 @@ def train(
         max_epochs=epochs,
         validate=measure,
         receive=records.append,
+        describe=lambda epoch, batch: f"batch {batch} of epoch {epoch}",
         **(settings | changes),
     )
     return records

@@ -1,0 +1,97 @@
+"""Stops a training whose loss or weights are no longer numbers, and says which images it happened on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+
+from reid.distributed import gather
+from reid.errors import ReidError
+
+EVERY = 50
+"""Steps between two looks at the loss: each one makes a GPU wait for the step to end."""
+
+
+class Divergence(Callback):
+    """Looks at the loss every `EVERY` steps, at the end of an epoch, and before each checkpoint, which is not written.
+
+    Args:
+        describe: what stood in a batch of an epoch, as this process saw it: epoch and batch (both from 0) to words.
+    """
+
+    def __init__(self, describe: Callable[[int, int], str]) -> None:
+        self._describe = describe
+        self._loss: Tensor | None = None  # of the last step, or of the first one that was not a finite number
+        self._batch: Tensor | None = None  # number of that step's batch in its epoch
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Remembers the loss, on its device.
+
+        Raises:
+            ReidError: a loss since the last look is not a finite number.
+        """
+        loss = outputs["loss"].detach()
+        if self._loss is None or self._batch is None:
+            self._loss, self._batch = loss, torch.full_like(loss, batch_idx, dtype=torch.int64)
+        else:
+            good = self._loss.isfinite()
+            self._loss = torch.where(good, loss, self._loss)
+            self._batch = torch.where(good, batch_idx, self._batch)
+        if (batch_idx + 1) % EVERY == 0:
+            self._look(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Looks at the losses of the epoch, before it is validated.
+
+        Raises:
+            ReidError: one of them is not a finite number.
+        """
+        self._look(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Looks at the losses so far and at the weights that are about to be written, in all processes.
+
+        Raises:
+            ReidError: one of them is not a finite number; the file is not written.
+        """
+        self._look(trainer)
+        finite = torch.stack([weights.detach().isfinite().all() for weights in pl_module.parameters()]).all()
+        if not trainer.strategy.reduce_boolean_decision(bool(finite)):
+            loss = math.nan if self._loss is None else float(self._loss)
+            raise _diverged(
+                f"epoch {trainer.current_epoch} is {loss} by step {trainer.global_step}, with weights that are no "
+                "numbers"
+            )
+
+    def _look(self, trainer: pl.Trainer) -> None:
+        loss = 0.0 if self._loss is None else float(self._loss)
+        if trainer.strategy.reduce_boolean_decision(math.isfinite(loss)):
+            return
+        mine = None
+        if self._batch is not None and not math.isfinite(loss):
+            number = int(self._batch)
+            mine = (number, loss, self._describe(trainer.current_epoch, number))
+        number, loss, images = min(bad for bad in gather(mine) if bad is not None)
+        raise _diverged(
+            f"epoch {trainer.current_epoch} is {loss} by step {trainer.global_step}; it was first so in batch {number} "
+            f"of the epoch (counted from 0), of {images}"
+        )
+
+
+def _diverged(what: str) -> ReidError:
+    return ReidError(
+        f"the training loss of {what}",
+        "a network does not recover from that, so nothing further is written; earlier checkpoints are good",
+        "look at those images, lower train.optim.base_lr, set train.grad_clip=1.0, or use train.precision=fp32; "
+        "then the same command goes on from the last checkpoint, or train.if_exists=restart begins anew",
+    )
