@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 
-import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -19,7 +18,7 @@ class MovingAverage:
     """The exponential moving average of a network, as a network of its own in evaluation mode.
 
     Step t (from 0) moves it by average = d * average + (1 - d) * network, d = min(decay, (1 + t) / (10 + t)). Running
-    statistics of batch norms are averaged alike; whole numbers, such as their counts of batches, are copied.
+    statistics of batch norms are averaged alike; whole numbers, such as their counts of batches, are the network's.
 
     Args:
         network: to follow; the average starts as a copy of it.
@@ -31,7 +30,7 @@ class MovingAverage:
         self._decay = decay
         self._averages: list[Tensor] = []
         self._followed: list[Tensor] = []
-        self._copies: list[tuple[Tensor, Tensor]] = []
+        self._counts: dict[str, Tensor] = {}
 
     def follow(self, network: nn.Module) -> None:
         """Binds to the network's tensors on their device; again whenever the network was moved or rebuilt."""
@@ -40,7 +39,7 @@ class MovingAverage:
         floating = [name for name, tensor in own.items() if tensor.is_floating_point()]
         self._averages = [own[name] for name in floating]
         self._followed = [followed[name] for name in floating]
-        self._copies = [(own[name], followed[name]) for name in own.keys() - set(floating)]
+        self._counts = {name: tensor for name, tensor in followed.items() if not tensor.is_floating_point()}
 
     def update(self, step: int) -> None:
         """Moves the average after an optimiser step.
@@ -50,14 +49,10 @@ class MovingAverage:
         """
         average = get_ema_multi_avg_fn(min(self._decay, (1 + step) / (10 + step)))  # type: ignore[no-untyped-call]
         average(self._averages, self._followed, None)
-        with torch.no_grad():
-            for own, followed in self._copies:
-                own.copy_(followed)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Tensors by the names they have in the network; changed by later updates."""
-        weights: dict[str, Tensor] = self.network.state_dict()
-        return weights
+        return {**self.network.state_dict(), **self._counts}
 
     def load_state_dict(self, weights: Mapping[str, Tensor]) -> None:
         """Takes an average, or the weights of a network to start one from."""

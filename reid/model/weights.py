@@ -20,14 +20,14 @@ from torch import Tensor, nn
 
 from reid.errors import CheckpointError
 from reid.model.backbone import build_backbone
-from reid.model.checkpoint import OURS, read_tensors
+from reid.model.checkpoint import EMA, OURS, read_tensors
 from reid.model.hub import hub_or_cache
 from reid.model.patches import set_patch_grid
 from reid.model.settings import SIDE_BY_SIDE, TAO_RESNETS, NetworkSettings
 
 log = logging.getLogger(__name__)
 
-_CONTAINERS = ("state_dict", "model", "model_state_dict", "state_dict_ema", "teacher", "network")
+_CONTAINERS = (EMA, "state_dict", "model", "model_state_dict", "state_dict_ema", "teacher", "network")
 _PREFIXES = ("module.", "model.", "network.", "backbone.", "base.", "encoder.", "trunk.")
 _LEAST = 0.5
 

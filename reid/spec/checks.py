@@ -70,6 +70,7 @@ def check_keys_together(spec: ReIdentificationSpec, action: str, problems: list[
         _check_center_loss(spec, problems, warnings)
         _check_head(spec, warnings)
         _check_early_stopping(spec, problems)
+        _check_frozen_backbone(spec, warnings)
 
 
 def _check_batch(spec: ReIdentificationSpec, problems: list[Problem]) -> None:
@@ -134,4 +135,18 @@ def _check_early_stopping(spec: ReIdentificationSpec, problems: list[Problem]) -
                 "it counts validations that are no better than the best before them",
                 "set dataset.query_dataset_dir and dataset.test_dataset_dir, or train.early_stopping=0",
             )
+        )
+
+
+def _check_frozen_backbone(spec: ReIdentificationSpec, warnings: list[str]) -> None:
+    frozen, model = spec.train.freeze_backbone_epochs, spec.model
+    if frozen >= spec.train.num_epochs:
+        warnings.append(
+            f"train.freeze_backbone_epochs {frozen} is not less than train.num_epochs {spec.train.num_epochs}; the "
+            "backbone keeps its initial weights to the end"
+        )
+    if frozen and not model.pretrain_choice and not model.pretrained_model_path:
+        warnings.append(
+            f"train.freeze_backbone_epochs is {frozen} and the backbone has random weights; there is nothing in it to "
+            "protect from those of the neck"
         )

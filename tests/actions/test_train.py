@@ -254,6 +254,24 @@ def test_a_full_disk_is_an_error_in_words_and_leaves_only_whole_files(make_spec:
     assert status(left)[-1]["status"] == "FAILURE"
 
 
+def test_the_average_the_depth_and_the_warm_up_by_step_reach_the_training(make_spec: MakeSpec, tmp_path: Path) -> None:
+    keys = ("train.ema_decay=0.5", "train.optim.layer_decay=0.5", "train.optim.warmup_steps=100")
+    train(make_spec("train", tmp_path, "train.num_epochs=1", "train.optim.warmup_iters=0", *keys))
+
+    latest = tmp_path / "train" / "reid_model_latest.pth"
+    content = torch.load(latest, weights_only=True)
+    (row,) = rows(tmp_path / "train")
+    rate = 0.00035 * int(row["step"]) / 100
+    assert float(row["learning_rate"]) == pytest.approx(rate)
+    (optimizer,) = content["optimizer_states"]
+    rates = sorted({group["lr"] for group in optimizer["param_groups"]}, reverse=True)
+    assert rates == pytest.approx([rate / 2**depth for depth in range(6)])  # neck, four stages, stem
+    assert equal(load_checkpoint(latest).weights, content["ema"])
+    assert not torch.equal(content["ema"]["classifier.weight"], content["state_dict"]["network.classifier.weight"])
+    figures = evaluate(make_spec("evaluate", tmp_path / "again", f"evaluate.checkpoint={latest}")).figures
+    assert figures["mAP"] == pytest.approx(float(row["mAP"]), abs=1e-6)
+
+
 def test_a_training_that_no_longer_improves_ends_early_with_success_and_is_left_so(
     make_spec: MakeSpec, tmp_path: Path
 ) -> None:

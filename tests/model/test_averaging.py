@@ -82,7 +82,9 @@ def test_validation_measures_the_average(tmp_path: Path) -> None:
 
     train(tmp_path, epochs=1, trained=module(ema_decay=0.9), measure=measure)
 
-    assert equal(measured[0], content(tmp_path, "model_best.pth")["ema"])
+    saved = content(tmp_path, "model_best.pth")["ema"]
+    numbers = {name for name, tensor in saved.items() if tensor.is_floating_point()}  # the others count batches
+    assert all(torch.equal(measured[0][name], saved[name]) for name in numbers)
 
 
 def test_without_a_decay_there_is_no_average_and_the_network_itself_is_measured(tmp_path: Path) -> None:

@@ -42,6 +42,17 @@ def test_weights_are_found_under_every_usual_prefix_and_container(tmp_path: Path
     assert (report.missing, report.unused, report.mismatched) == ((), (), ())
 
 
+def test_of_a_checkpoint_with_a_moving_average_the_average_is_taken(tmp_path: Path) -> None:
+    average, last, ours = (backbone(seed) for seed in (1, 2, 3))
+    state = {f"network.backbone.{name}": tensor for name, tensor in last.state_dict().items()}
+    ema = {f"backbone.{name}": tensor for name, tensor in average.state_dict().items()}
+    torch.save({"state_dict": state, "ema": ema}, tmp_path / "weights.pth")
+
+    load_file(ours, tmp_path / "weights.pth")
+
+    assert same(ours, average)
+
+
 def test_the_report_names_what_did_not_match(tmp_path: Path) -> None:
     state = backbone(1).state_dict()
     state["classifier.weight"] = torch.zeros(3, 8)

@@ -238,6 +238,15 @@ def test_early_stopping_without_anything_to_validate_on_is_refused(refused):
     assert load_spec("train", None, ["train.early_stopping=3", *places]).spec.train.early_stopping == 3
 
 
+def test_a_backbone_that_is_frozen_to_the_end_or_random_is_a_warning():
+    frozen = ["train.freeze_backbone_epochs=3", "train.num_epochs=3", "model.pretrain_choice="]
+    assert [line.split("; ")[1][:12] for line in load_spec("train", None, frozen).report.warnings] == [
+        "the backbone", "there is not"
+    ]  # fmt: skip
+    usual = ["train.freeze_backbone_epochs=1", "train.num_epochs=3"]
+    assert load_spec("train", None, usual).report.warnings == ()
+
+
 def test_a_metric_loss_with_centers_that_are_off_is_a_warning():
     assert "triplet loss alone" in load_spec("train", None, ["model.metric_loss_type=center"]).report.warnings[0]
 
