@@ -14,6 +14,7 @@ from reid.model.module import ReidModule
 class FrozenBackbone(Callback):
     """Keeps the backbone as it is during the first epochs: weights, batch-norm statistics, no dropout.
 
+    So does it with what works inside the backbone, its side information and the jigsaw's copy of its last block.
     Frozen weights have no gradient at all, so the optimiser passes over them: no weight decay, and no moments that
     would push when they thaw. They are frozen at the first batch, after DistributedDataParallel has registered them,
     and it must look for unused parameters.
@@ -31,11 +32,12 @@ class FrozenBackbone(Callback):
     ) -> None:
         """Freezes or thaws, by the epoch alone, so that a resume needs no state."""
         assert isinstance(pl_module, ReidModule)
-        backbone = pl_module.network.backbone
+        network = pl_module.network
         if trainer.current_epoch < self._epochs:
-            backbone.eval()  # at each batch: after a validation the whole network is in training mode
-            self._frozen += [p.requires_grad_(False) for p in backbone.parameters() if p.requires_grad]
+            for module in filter(None, (network.backbone, network.side, network.jigsaw)):
+                module.eval()  # at each batch: after a validation the whole network is in training mode
+                self._frozen += [p.requires_grad_(False) for p in module.parameters() if p.requires_grad]
         elif self._frozen:
-            backbone.train()
+            network.train()
             while self._frozen:
                 self._frozen.pop().requires_grad_(True)

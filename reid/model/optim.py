@@ -37,7 +37,7 @@ def parameter_groups(
         weight_decay_bias: of biases.
         large_fc_lr: the ID classifier learns twice as fast.
         layer_decay: learning rate of each block of `network.backbone` over that of what follows it. The last block
-            has it once, as neck and classifier follow it with the full rate.
+            (and a jigsaw's copy of it) has it once, as neck and classifier follow it with the full rate.
 
     Raises:
         SpecError: layer_decay below 1, and timm cannot tell the blocks of the backbone.
@@ -122,7 +122,8 @@ def _scales_by_depth(network: nn.Module, layer_decay: float) -> dict[str, float]
             "set train.optim.layer_decay=1, or choose a vision transformer, a Swin, a ResNet or a ConvNeXt",
         )
     deepest = max(depths.values())
-    return {f"backbone.{name}": layer_decay ** (deepest + 1 - depth) for name, depth in depths.items()}
+    scales = {f"backbone.{name}": layer_decay ** (deepest + 1 - depth) for name, depth in depths.items()}
+    return scales | {name: layer_decay for name, _ in network.named_parameters() if name.startswith("jigsaw.")}
 
 
 def _takes(optimizer: type[Optimizer], option: str) -> bool:

@@ -26,6 +26,7 @@ from reid.model.settings import NetworkSettings
 
 LABELS = [0, 0, 0, 0, 1, 1, 1, 1]  # two batches of 2 x 2 an epoch
 PIXELS = np.random.default_rng(0).integers(0, 256, (len(LABELS), 64, 32, 3), dtype=np.uint8)
+TINY = NetworkSettings("test_resnet", 2, 64, 32, feat_dim=8)
 CONSTANT = Schedule("constant", num_epochs=9, warmup_iters=0)
 
 Measure = Callable[[pl.LightningModule], dict[str, float]]
@@ -40,9 +41,9 @@ def module(
     optimizer: str = "SGD",
     schedule: Schedule = CONSTANT,
     ema_decay: float = 0.0,
+    settings: NetworkSettings = TINY,
 ) -> ReidModule:
     torch.manual_seed(0)
-    settings = NetworkSettings("test_resnet", 2, 64, 32, feat_dim=8)
     network = ReidNetwork(settings)
     block = {
         "format": FORMAT, "network": settings.to_dict(), "preprocess": {}, "pids": [1, 2], "spec": {}, "provenance": {},

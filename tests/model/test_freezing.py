@@ -10,6 +10,7 @@ from torch import Tensor
 
 from reid.model.extract import evaluation_mode
 from reid.model.module import ReidModule
+from reid.model.settings import NetworkSettings
 from tests.model.fitting import content, equal, module, train
 
 LEARNS = {"network.reduction.weight", "network.reduction.bias", "network.neck.weight", "network.classifier.weight"}
@@ -42,6 +43,17 @@ def test_a_frozen_backbone_keeps_weights_and_statistics_through_steps_validation
     changed = {name for name, value in thawed["state_dict"].items() if not torch.equal(value, start[name])}
     assert {"network.backbone.conv1.0.weight", "network.backbone.bn1.running_mean"} <= changed
     assert all(p.requires_grad for p in trained.network.backbone.parameters())
+
+
+def test_side_information_and_jigsaw_stay_with_a_frozen_vision_transformer(tmp_path: Path) -> None:
+    vit = NetworkSettings("test_vit", 2, 64, 32, jpm=True, devide_length=2, sie_camera=True, cameras=(1, 2))
+    trained = module(optimizer="Adam", settings=vit)
+    start = {name: value.clone() for name, value in trained.state_dict().items()}
+
+    train(tmp_path, epochs=1, trained=trained, freeze_backbone_epochs=1)
+
+    learnt = {name for name, value in trained.state_dict().items() if not torch.equal(value, start[name])}
+    assert {name.split(".")[1] for name in learnt} == {"reduction", "neck", "classifier", "parts"}
 
 
 def test_frozen_weights_have_no_moments_that_would_push_when_they_thaw(tmp_path: Path) -> None:

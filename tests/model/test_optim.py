@@ -67,13 +67,15 @@ def test_an_unknown_or_unusable_optimiser_is_an_error_that_lists_the_others(name
 
 
 def test_layer_decay_slows_each_block_of_a_vision_transformer_down_by_its_distance_from_the_neck() -> None:
-    net = ReidNetwork(NetworkSettings("test_vit", 5, 64, 32))  # patches, six blocks, a norm with the last of them
+    net = ReidNetwork(NetworkSettings("test_vit", 5, 64, 32, jpm=True))  # patches, six blocks, a norm with the last
 
     groups = parameter_groups(net, base_lr=0.01, weight_decay=0.1, layer_decay=0.5)
 
     rate = {name: rate_and_decay(groups, p)[0] for name, p in net.named_parameters() if p.requires_grad}
     assert rate["classifier.weight"] == rate["neck.weight"] == 0.01
     assert rate["backbone.norm.weight"] == rate["backbone.blocks.5.mlp.fc2.weight"] == 0.01 / 2
+    assert rate["jigsaw.block.mlp.fc2.weight"] == rate["jigsaw.norm.weight"] == 0.01 / 2
+    assert rate["parts.0.classifier.weight"] == 0.01
     assert rate["backbone.blocks.4.attn.qkv.weight"] == 0.01 / 4
     assert rate["backbone.blocks.0.norm1.weight"] == 0.01 / 64
     assert rate["backbone.pos_embed"] == rate["backbone.patch_embed.proj.weight"] == 0.01 / 128
