@@ -24,6 +24,7 @@ from reid.actions.settings import augmentation_of, criterion_of, network_of_trai
 from reid.actions.subsets import Subsets
 from reid.data.module import TrainingData
 from reid.data.records import Record, Subset
+from reid.data.side import Side
 from reid.devices import Hardware, choose_precision
 from reid.errors import SpecError
 from reid.model.checkpoint import FORMAT
@@ -81,7 +82,7 @@ class Training:
         log.info("training on %s in %s", hardware.device, precision)
         self._module = _module(spec, network, subsets, seed=seed)
         self._records = _labelled(subsets["train"])
-        self._batches = _batches(spec, subsets, self._records, seed=seed)
+        self._batches = _batches(spec, subsets, self._records, side=network.side_of(self._records), seed=seed)
         self._validate = _validation(spec, subsets, hardware) if "query" in subsets.by_name else None
 
     def run(self, run: ActionRun) -> EpochLog:
@@ -209,7 +210,9 @@ def _labelled(train_set: Subset) -> list[Record]:
     return [record for record in train_set.records if record.pid in pids]
 
 
-def _batches(spec: ReIdentificationSpec, subsets: Subsets, records: list[Record], *, seed: int) -> TrainingData:
+def _batches(
+    spec: ReIdentificationSpec, subsets: Subsets, records: list[Record], *, side: Side | None, seed: int
+) -> TrainingData:
     classes = {pid: index for index, pid in enumerate(subsets["train"].pids)}
     pack = subsets.pack([r.path for r in records], preprocess_of(spec), workers=spec.dataset.num_workers)
     return TrainingData(
@@ -219,6 +222,7 @@ def _batches(spec: ReIdentificationSpec, subsets: Subsets, records: list[Record]
         num_instances=spec.dataset.num_instances,
         seed=seed,
         cameras=[record.camid for record in records] if spec.dataset.camera_balanced else None,
+        side=side,
         keep_on_device=spec.dataset.keep_on_gpu,
     )
 

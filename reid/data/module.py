@@ -12,10 +12,11 @@ from torch import Tensor
 from reid.data.feeds import Feed, Rows, feed_for
 from reid.data.images import Pixels
 from reid.data.sampler import PKSampler
+from reid.data.side import Side
 from reid.distributed import rank_and_count
 
-Batch = tuple[Tensor, Tensor]
-"""Images uint8 [B, H, W, 3] and class indices int64 [B]."""
+Batch = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Side]
+"""Images uint8 [B, H, W, 3], class indices int64 [B], and the side information of networks that take it."""
 
 
 class TrainingData(pl.LightningDataModule):
@@ -28,6 +29,7 @@ class TrainingData(pl.LightningDataModule):
         num_instances: images of each identity in a batch.
         seed: of the draw.
         cameras: camera of each image, to balance them in the draw; None for images whatever their camera.
+        side: camera and view of each image, for networks that take them; None for batches without.
         keep_on_device: whether the pixels lie in the memory of the device that trains, see `feed_for`.
     """
 
@@ -40,10 +42,11 @@ class TrainingData(pl.LightningDataModule):
         num_instances: int,
         seed: int,
         cameras: Sequence[int] | None = None,
+        side: Side | None = None,
         keep_on_device: Literal["auto", "on", "off"] = "auto",
     ) -> None:
         super().__init__()
-        self._images, self._labels, self._cameras = images, labels, cameras
+        self._images, self._labels, self._cameras, self._side = images, labels, cameras, side
         self._batch_size, self._num_instances, self._seed = batch_size, num_instances, seed
         self._keep = keep_on_device
         self._feed: Feed | None = None
@@ -59,7 +62,8 @@ class TrainingData(pl.LightningDataModule):
         if self.trainer is not None:
             epoch, device = self.trainer.current_epoch, self.trainer.strategy.root_device
         self._feed = self._feed or feed_for(self._images, device, self._keep)
-        return EpochLoader(self._draw(epoch), torch.tensor(self._labels, device=device), self._feed)
+        side = None if self._side is None else self._side.to(device)
+        return EpochLoader(self._draw(epoch), torch.tensor(self._labels, device=device), self._feed, side)
 
     def rows(self, epoch: int, batch: int) -> list[int]:
         """The images of this process's share of a batch, drawn again; both numbers count from 0."""
@@ -87,10 +91,11 @@ class EpochLoader:
         rows: row numbers of each batch, [batches, B].
         labels: class index of each row, [N], on the device of the batches.
         feed: gives the pixels.
+        side: camera and view of each row, [N], there as well; None for batches without.
     """
 
-    def __init__(self, rows: Rows, labels: Tensor, feed: Feed) -> None:
-        self._rows, self._labels, self._feed = rows, labels, feed
+    def __init__(self, rows: Rows, labels: Tensor, feed: Feed, side: Side | None = None) -> None:
+        self._rows, self._labels, self._feed, self._side = rows, labels, feed, side
         self._given = self._skip = 0
 
     def __len__(self) -> int:
@@ -101,10 +106,14 @@ class EpochLoader:
         """The batches; those given before a resume are left out."""
         self._given, self._skip = self._skip, 0
         rows = self._rows[self._given :]
-        labels = self._labels[torch.from_numpy(rows).to(self._labels.device)]  # [batches, B]
-        for images, labels_of_batch in zip(self._feed(rows), labels, strict=True):
+        places = torch.from_numpy(rows).to(self._labels.device)
+        labels = self._labels[places]  # [batches, B]
+        for images, labels_of_batch, batch in zip(self._feed(rows), labels, places, strict=True):
             self._given += 1
-            yield images, labels_of_batch
+            if self._side is None:
+                yield images, labels_of_batch
+            else:
+                yield images, labels_of_batch, self._side.rows(batch)
 
     def state_dict(self) -> dict[str, int]:
         """How many batches were given; 0 once all were. What is copied ahead does not count."""

@@ -99,8 +99,8 @@ class ReidModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch."""
-        images, labels = batch
-        branches = self.network.training_output(self._augmentation(images, self._generator(batch_idx)))
+        images, labels, side = batch if len(batch) == 3 else (*batch, None)
+        branches = self.network.training_output(self._augmentation(images, self._generator(batch_idx)), side)
         losses: LossParts = self.criterion(branches, labels)
         loss = losses.total
         accuracy = _accuracy(branches[0], labels)

@@ -7,12 +7,14 @@ et al., TransReID: Transformer-based Object Re-Identification, ICCV 2021.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from reid.data.side import Side
+from reid.data.records import Record
+from reid.data.side import Side, side_of
 from reid.model.heads import Head, build_head
 from reid.model.jigsaw import Jigsaw
 from reid.model.losses import Branch
@@ -70,6 +72,12 @@ class ReidNetwork(nn.Module):
             Branch(features, self.dropout(part.neck(features)), part.classifier, share / len(parts))
             for part, features in zip(self._parts(), parts, strict=True)
         )
+
+    def side_of(self, records: Sequence[Record | None]) -> Side | None:
+        """Side information of images, of which None is known by its pixels alone; None where the network takes none."""
+        if self.side is None:
+            return None
+        return side_of(records, cameras=self.settings.cameras, views=self.settings.views)
 
     def backbone_loaded(self) -> None:
         """Lets what starts as a copy of the backbone take over its pretrained weights; called once those are in."""

@@ -11,6 +11,7 @@ import torch
 
 from reid.data.feeds import copied_ahead
 from reid.data.module import EpochLoader, TrainingData
+from reid.data.side import Side
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 4, 2, 3), dtype=np.uint8)
 LABELS = [row // 6 for row in range(24)]
@@ -44,6 +45,16 @@ def test_cameras_are_balanced_where_they_are_given() -> None:
         first, second, third, fourth = (cameras[row] for row in rows_of(images))
         assert first != second
         assert third != fourth
+
+
+@pytest.mark.parametrize("keep", KEEP)
+def test_batches_carry_the_side_information_of_their_rows_where_it_is_given(keep: Literal["auto", "on", "off"]) -> None:
+    side = Side(torch.arange(24) % 5, torch.arange(24) % 3)
+
+    for images, _, given in loader(keep, side=side):
+        rows = rows_of(images)
+        assert given.camera.tolist() == [row % 5 for row in rows]
+        assert given.view.tolist() == [row % 3 for row in rows]
 
 
 @pytest.mark.parametrize("keep", KEEP)
