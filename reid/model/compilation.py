@@ -44,6 +44,9 @@ class Compilation(Callback):
         images = trainer.datamodule.images_of_this_process  # type: ignore[attr-defined] # set by fit(datamodule=...)
         if self._choice == "off" or (self._choice == "auto" and not (device.type == "cuda" and steps >= LONG_TRAINING)):
             return
+        if network.side is not None or network.jigsaw is not None:
+            log.info("training without torch.compile: side information and jigsaw do not pass the backbone in one go")
+            return
         mode = "reduce-overhead" if self._choice == "cuda_graphs" else "default"
         eager, started = network.backbone.forward_features, time.monotonic()
         compiled = torch.compile(eager, mode=mode, dynamic=False)

@@ -60,7 +60,9 @@ class ModelSpec(Section):
     label_smooth: bool = key(True, "Smooth the identity labels by 0.1.")
     no_margin: bool = key(False, "Soft-margin triplet loss, log(1 + exp(d)), in place of a fixed margin.")
     id_loss_type: Literal["softmax", "arcface", "cosface", "amsoftmax", "circle"] = key(
-        "softmax", "Identity loss: cross-entropy, or a margin head on the angle to each identity's weight vector."
+        "softmax",
+        "Identity loss: cross-entropy, or a margin head on the angle to each identity's weight vector, with "
+        "train.optim.cosine_margin and cosine_scale. amsoftmax and cosface are one formula.",
     )
     id_loss_weight: float = key(1.0, "Weight of the identity loss.", ge=0, tao_bounds=(0, 1))
     triplet_loss_weight: float = key(1.0, "Weight of the triplet loss.", ge=0, tao_bounds=(0, 1))
@@ -86,19 +88,27 @@ class ModelSpec(Section):
     )
     jpm: bool = key(
         False,
-        "ViT: jigsaw patch branch, which adds an embedding of each of devide_length shuffled parts of the patches.",
+        "ViT: jigsaw patch branch, which adds an embedding of each of devide_length shuffled parts of the patches; the "
+        "embedding is 1 + devide_length times as long.",
     )
-    shift_num: int = key(5, "Jigsaw: patches shifted.", ge=0, tao_bounds=(5, 5))
-    shuffle_group: int = key(2, "Jigsaw: groups shuffled.", ge=1, tao_bounds=(2, 2))
+    shift_num: int = key(5, "Jigsaw: patches moved from the start of the sequence to its end.", ge=0, tao_bounds=(5, 5))
+    shuffle_group: int = key(
+        2, "Jigsaw: groups the sequence is cut into; patches are then taken from each in turn.", ge=1, tao_bounds=(2, 2)
+    )
     devide_length: int = key(4, "Jigsaw: parts the sequence is divided into (TAO's spelling).", ge=1, tao_bounds=(4, 4))
-    re_arrange: bool = key(True, "Jigsaw: shift and shuffle the patches before they are divided.")
+    re_arrange: bool = key(
+        True, "Jigsaw: shift and shuffle the patches before they are divided; false divides the image into strips."
+    )
     stride_size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = key(
         (16, 16),
-        "ViT: stride of the patches in pixels, down and across; below the patch size they overlap.",
+        "ViT: stride of the patches in pixels, down and across; below the patch size they overlap. 16, 16 leaves every "
+        "network its own patches, whatever their size.",
         automl=False,
     )
-    sie_camera: bool = key(False, "ViT side information: adds a learnt embedding of the image's camera to the patches.")
-    sie_view: bool = key(
-        False, "ViT side information: adds a learnt embedding of the image's view, the number after v in its name."
+    sie_camera: bool = key(
+        False, "ViT: adds a learnt embedding of the image's camera to the patches; an unknown camera gets the mean."
     )
-    sie_coe: float = key(3.0, "ViT side information: weight of the embedding.", ge=0)
+    sie_view: bool = key(
+        False, "ViT: adds a learnt embedding of the image's view, the number after v in its name (0007_c2v1_...)."
+    )
+    sie_coe: float = key(3.0, "ViT: weight of the embeddings of sie_camera and sie_view.", ge=0)

@@ -58,9 +58,17 @@ class OptimSpec(Section):
     triplet_loss_margin: float = key(0.3, "Margin of the triplet loss.", ge=0, tao_bounds=(0, 1))
     trp_l2: bool = key(False, "Scale embeddings to length 1 in the triplet loss.")
     cosine_margin: float = key(
-        0.5, "Margin of a margin head of model.id_loss_type; in radians for arcface, else in cosine.", ge=0, le=1
+        0.5,
+        "Margin of a margin head of model.id_loss_type: radians for arcface (the paper: 0.5), else cosine (cosface 0.35, "
+        "circle 0.25).",
+        ge=0,
+        le=1,
     )
-    cosine_scale: float = key(30.0, "Scale of the cosines in a margin head of model.id_loss_type.", ge=1)
+    cosine_scale: float = key(
+        30.0,
+        "Scale of the cosines in a margin head of model.id_loss_type: s of the papers, gamma of circle (128).",
+        ge=1,
+    )
     layer_decay: float = key(
         1.0,
         "Learning rate of each block of the backbone over that of the block after it, the last one's over that of the "
