@@ -59,8 +59,8 @@ class OptimSpec(Section):
     trp_l2: bool = key(False, "Scale embeddings to length 1 in the triplet loss.")
     cosine_margin: float = key(
         0.5,
-        "Margin of a margin head of model.id_loss_type: radians for arcface (the paper: 0.5), else cosine (cosface 0.35, "
-        "circle 0.25).",
+        "Margin of a margin head of model.id_loss_type: radians for arcface (its paper: 0.5), else cosine (cosface "
+        "0.35, circle 0.25).",
         ge=0,
         le=1,
     )
