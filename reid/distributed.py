@@ -1,22 +1,64 @@
-"""Facts about this process among those that train together; all of them trivial when there is only one."""
+"""Facts about this process among those that work together, and what they agree on; all of it trivial when there is one.
+
+Processes are told who they are as `torchrun` tells them: by RANK, LOCAL_RANK, WORLD_SIZE and LOCAL_WORLD_SIZE.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from reid.errors import ReidError, SpecError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 T = TypeVar("T")
+
+
+class Launch(NamedTuple):
+    """How many processes were started together.
+
+    Attributes:
+        processes: on each machine.
+        nodes: machines.
+    """
+
+    processes: int
+    nodes: int
+
+
+def launched() -> Launch | None:
+    """What started this process together with others, `torchrun` or an action of ours; None for a process by itself.
+
+    Raises:
+        SpecError: the machines have unequal numbers of processes.
+    """
+    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        return None
+    world = int(os.environ["WORLD_SIZE"])
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
+    if world % local:
+        raise SpecError(
+            f"{world} processes were started in all, and {local} of them on this machine",
+            "batches and images are shared out equally, so every machine must run as many",
+            "start torchrun with the same --nproc-per-node on each machine",
+        )
+    return Launch(local, world // local)
+
+
+def local_rank() -> int:
+    """This process's number among those of this machine: which of the GPUs is its own."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def is_main_process() -> bool:
     """Whether this process writes the files; true also before the process group exists."""
     if (group := _group()) is not None:
         return bool(group.get_rank() == 0)
-    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
+    return os.environ.get("RANK", "0") == "0"
 
 
 def rank_and_count() -> tuple[int, int]:
@@ -26,11 +68,26 @@ def rank_and_count() -> tuple[int, int]:
     return 0, 1
 
 
-def share_buffers(module: nn.Module) -> None:
-    """Gives every process the main process's buffers: without SyncBatchNorm, running statistics differ between them."""
-    if (group := _group()) is not None:
-        for buffer in module.buffers():
-            group.broadcast(buffer, src=0)
+def from_main(function: Callable[[], T]) -> T:
+    """What `function` gives in the main process, in every process; the others wait and do not call it.
+
+    Raises:
+        ReidError: `function` raised it in the main process; all processes then raise the same.
+    """
+    if (group := _group()) is None:
+        return function()
+    said: list[Any] = [None, None]
+    if group.get_rank() == 0:
+        try:
+            said = [function(), None]
+        except ReidError as error:
+            said = [None, error]
+    group.broadcast_object_list(said, src=0)
+    value, failure = said
+    if failure is not None:
+        raise failure
+    result: T = value
+    return result
 
 
 def sum_over_ranks(tensor: Tensor) -> Tensor:
@@ -50,16 +107,6 @@ def gather(value: T) -> list[T]:
     values: list[T] = [value] * group.get_world_size()
     group.all_gather_object(values, value)
     return values
-
-
-def gather_tensors(tensor: Tensor) -> list[Tensor]:
-    """The tensor of every process, in rank order, on every process; of one shape everywhere, and without gradient."""
-    group = _group()
-    if group is None:
-        return [tensor]
-    tensors = [tensor.new_empty(tensor.shape) for _ in range(group.get_world_size())]
-    group.all_gather(tensors, tensor.contiguous())
-    return tensors
 
 
 def _group() -> Any:

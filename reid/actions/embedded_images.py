@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from reid.actions.embedded import Embedded
 from reid.actions.handover import hand_over
+from reid.actions.processes import processes
 from reid.actions.scoring import QueryAndGallery, batch_size_of
-from reid.actions.settings import device_of
+from reid.actions.settings import as_launched, hardware_of
 from reid.actions.subsets import Subsets, open_subsets, query_and_gallery_places
 from reid.data.checks import require_evaluable
 from reid.data.images import Preprocess
@@ -38,19 +39,23 @@ class EvaluationImages:
             CheckpointError: there is no checkpoint, or it is of another network.
             DataError: query or gallery cannot be used, or no query has a match.
         """
-        spec, checkpoint = hand_over(spec, "evaluate")
+        spec, checkpoint = hand_over(as_launched(spec, "evaluate"), "evaluate")
         subsets = open_subsets(spec, query_and_gallery_places(spec, "evaluate"))
         require_evaluable(subsets["query"], subsets["gallery"])
         return cls(spec, checkpoint, subsets)
 
-    def embed(self) -> Embedded:
-        """Embeds all of them on the spec's device."""
+    def embed(self) -> Embedded | None:
+        """Embeds all of them on the spec's device, in as many processes as it says; None in all but the main one."""
         spec, checkpoint, subsets = self.spec, self.checkpoint, self.subsets
-        device = device_of(spec, index=spec.evaluate.gpu_ids[0])
+        hardware = hardware_of(spec, "evaluate")
         preprocess = Preprocess.from_dict(checkpoint.preprocess)
-        query, gallery = QueryAndGallery.of(subsets, preprocess, workers=spec.dataset.num_workers).embed(
-            checkpoint.build_network().to(device), batch_size=batch_size_of(spec, "evaluate"), device=device
-        )
+        test_set = QueryAndGallery.of(subsets, preprocess, workers=spec.dataset.num_workers)
+        network = checkpoint.build_network().to(hardware.device)
+        with processes("evaluate", spec, hardware):
+            sides = test_set.embed(network, batch_size=batch_size_of(spec, "evaluate"), device=hardware.device)
+        if sides is None:
+            return None
+        query, gallery = sides
         return Embedded(
             query,
             gallery,
@@ -66,5 +71,5 @@ class EvaluationImages:
                 "checkpoint_epoch": checkpoint.epoch,
                 "checkpoint_sha256": sha256_of(checkpoint.path),
             },
-            device=device,
+            device=hardware.device,
         )

@@ -31,6 +31,8 @@ def evaluate(spec: ReIdentificationSpec) -> ActionResult:
     """
     with action_run("evaluate", spec) as run:
         spec, embedded = _embedded(spec, run)
+        if embedded is None:  # this process has embedded its share; the main one goes on
+            return ActionResult("evaluate", run.folder, {}, {}, None)
         measured = _measured(spec, embedded)
         figures = measured.evaluation.metrics.figures()
         files = write_evaluation(spec, run.folder, measured)
@@ -43,8 +45,8 @@ def evaluate(spec: ReIdentificationSpec) -> ActionResult:
         return ActionResult("evaluate", run.folder, dict(figures), files, run.tracker.id)
 
 
-def _embedded(spec: ReIdentificationSpec, run: ActionRun) -> tuple[ReIdentificationSpec, Embedded]:
-    """The test set, and the spec with all that follows from a checkpoint filled in."""
+def _embedded(spec: ReIdentificationSpec, run: ActionRun) -> tuple[ReIdentificationSpec, Embedded | None]:
+    """The spec with all that follows from a checkpoint filled in, and the test set, in the main process."""
     if names_files(spec):
         embedded = read_test_set(spec)
         run.begin(spec)

@@ -9,9 +9,10 @@ from typing import Any
 
 from reid.actions.base import action_run
 from reid.actions.handover import hand_over
+from reid.actions.processes import processes
 from reid.actions.result import ActionResult
 from reid.actions.scoring import batch_size_of, embed_pack
-from reid.actions.settings import device_of
+from reid.actions.settings import as_launched, hardware_of
 from reid.actions.subsets import open_subsets, query_and_gallery_places, require_images
 from reid.data.images import Preprocess
 from reid.data.progress import progress
@@ -44,7 +45,7 @@ def inference(spec: ReIdentificationSpec) -> ActionResult:
                 "there is no image to embed",
                 "give at least one of them: a folder, an archive, or a URI to one",
             )
-        spec, checkpoint = hand_over(spec, "inference")
+        spec, checkpoint = hand_over(as_launched(spec, "inference"), "inference")
         subsets = open_subsets(spec, places, named=False)
         for name, subset in subsets.by_name.items():
             require_images(subset, places[name][0])
@@ -52,16 +53,14 @@ def inference(spec: ReIdentificationSpec) -> ActionResult:
         run.begin(spec)
         preprocess = Preprocess.from_dict(checkpoint.preprocess)
         pack = subsets.pack([path for _, path in images], preprocess, workers=spec.dataset.num_workers)
-        device = device_of(spec, index=spec.inference.gpu_ids[0])
-        with progress("embedding", len(images), unit="images") as advance:
+        hardware = hardware_of(spec, "inference")
+        network = checkpoint.build_network().to(hardware.device)
+        with processes("inference", spec, hardware), progress("embedding", len(images), unit="images") as advance:
             vectors = embed_pack(
-                checkpoint.build_network().to(device),
-                pack,
-                preprocess,
-                batch_size_of(spec, "inference"),
-                device,
-                progress=advance,
+                network, pack, preprocess, batch_size_of(spec, "inference"), hardware.device, progress=advance
             )
+        if vectors is None:  # this process has embedded its share; the main one goes on
+            return ActionResult("inference", run.folder, {}, {}, None)
         output = Path(spec.inference.output_file)
         table = run.folder / "embeddings.parquet"
         write_inference_json(output, [path for _, path in images], vectors)

@@ -169,4 +169,6 @@ def _embed(checkpoint: Checkpoint, pixels: Pixels, preprocess: Preprocess, devic
     chosen = choose_device(device)
     with progress("embedding queries", len(pixels), unit="pictures") as advance:
         network = checkpoint.build_network().to(chosen)
-        return embed_pixels(network, pixels.__getitem__, len(pixels), preprocess, _BATCH, chosen, advance)
+        vectors = embed_pixels(network, pixels.__getitem__, len(pixels), preprocess, _BATCH, chosen, advance)
+    assert vectors is not None, "a search runs in one process"
+    return vectors

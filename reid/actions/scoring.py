@@ -57,16 +57,15 @@ class QueryAndGallery:
             preprocess,
         )
 
-    def embed(self, network: nn.Module, *, batch_size: int, device: torch.device) -> tuple[Embeddings, Embeddings]:
-        """Embeddings of query and gallery with their labels."""
-        return (
-            embeddings_of(
-                embed_pack(network, self.query_pack, self.preprocess, batch_size, device), self.query.records
-            ),
-            embeddings_of(
-                embed_pack(network, self.gallery_pack, self.preprocess, batch_size, device), self.gallery.records
-            ),
-        )
+    def embed(
+        self, network: nn.Module, *, batch_size: int, device: torch.device
+    ) -> tuple[Embeddings, Embeddings] | None:
+        """Embeddings of query and gallery with their labels; None in other processes than the main one."""
+        query = embed_pack(network, self.query_pack, self.preprocess, batch_size, device)
+        gallery = embed_pack(network, self.gallery_pack, self.preprocess, batch_size, device)
+        if query is None or gallery is None:
+            return None
+        return embeddings_of(query, self.query.records), embeddings_of(gallery, self.gallery.records)
 
 
 def embed_pack(
@@ -76,8 +75,8 @@ def embed_pack(
     batch_size: int,
     device: torch.device,
     progress: Callable[[int], None] | None = None,
-) -> FloatArray:
-    """Embeddings float32 [N, D] of all images of a pack, in its order."""
+) -> FloatArray | None:
+    """Embeddings float32 [N, D] of all images of a pack, in its order; None in other processes than the main one."""
     return embed_pixels(network, pack.images, len(pack), preprocess, batch_size, device, progress)
 
 
@@ -89,8 +88,11 @@ def embed_pixels(
     batch_size: int,
     device: torch.device,
     progress: Callable[[int], None] | None = None,
-) -> FloatArray:
-    """Embeddings float32 [count, D] of images at the network's input size, which `images` gives by ranges."""
+) -> FloatArray | None:
+    """Embeddings float32 [count, D] of images at the network's input size, which `images` gives by ranges.
+
+    None in other processes than the main one.
+    """
     from reid.model.extract import embed  # needs torch, which a ranking of embeddings does not
 
     return embed(

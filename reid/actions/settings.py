@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Literal
 
 import torch
 
@@ -11,7 +12,8 @@ from reid.data.colour import ColourJitter
 from reid.data.images import Preprocess
 from reid.data.records import Subset
 from reid.devices import Hardware, choose_device, choose_precision, keep_freed_memory, use_cpu_threads
-from reid.errors import DataError
+from reid.distributed import launched, local_rank
+from reid.errors import DataError, SpecError
 from reid.model.center import CenterLoss
 from reid.model.losses import ReidCriterion
 from reid.model.network import is_transformer
@@ -20,6 +22,9 @@ from reid.model.settings import NetworkSettings
 from reid.spec.re_identification import ReIdentificationSpec
 
 log = logging.getLogger(__name__)
+
+Shared = Literal["train", "evaluate", "inference"]
+"""Actions that several processes can share."""
 
 LABEL_SMOOTHING = 0.1
 """Epsilon of the ID loss with model.label_smooth; TAO fixes the same."""
@@ -176,27 +181,51 @@ def device_of(spec: ReIdentificationSpec, *, index: int = 0) -> torch.device:
     return device
 
 
-def hardware_of(spec: ReIdentificationSpec) -> Hardware:
-    """Where a training runs. On `device: cpu`, num_gpus is the number of processes; otherwise it counts GPUs.
+def hardware_of(spec: ReIdentificationSpec, action: Shared = "train") -> Hardware:
+    """Where an action runs. On `device: cpu`, num_gpus is the number of processes; otherwise it counts GPUs.
 
     Raises:
         SpecError: a device or a precision that this machine does not have.
     """
-    train = spec.train
+    own, train = getattr(spec, action), spec.train
     device = device_of(spec)
-    processes = train.num_gpus if device.type == "cuda" or spec.device == "cpu" else 1
+    processes = own.num_gpus if device.type == "cuda" or spec.device == "cpu" or launched() else 1
     if device.type == "cuda":
-        for index in train.gpu_ids:
+        for index in own.gpu_ids:
             choose_device("cuda", index=index)
-        device = choose_device("cuda", index=train.gpu_ids[0])
-    elif train.num_gpus > processes:
-        log.warning("%d GPUs were asked for and there is none: training on %s", train.num_gpus, device.type)
+        device = choose_device("cuda", index=own.gpu_ids[local_rank()])
+    elif own.num_gpus > processes:
+        log.warning("%d GPUs were asked for and there is none: %s runs on %s", own.num_gpus, action, device.type)
     return Hardware(
         device=device,
         processes=processes,
-        gpu_ids=train.gpu_ids,
-        num_nodes=train.num_nodes,
-        precision=choose_precision(train.precision, device),
+        gpu_ids=own.gpu_ids,
+        num_nodes=own.num_nodes,
+        precision=choose_precision(train.precision, device) if action == "train" else "fp32",
         cudnn_benchmark=train.cudnn.benchmark,
         cudnn_deterministic=train.cudnn.deterministic,
     )
+
+
+def as_launched(spec: ReIdentificationSpec, action: Shared) -> ReIdentificationSpec:
+    """The spec with the numbers of processes and machines that `torchrun` started, where it started this process.
+
+    Raises:
+        SpecError: the spec asks for several itself, and for another number.
+    """
+    if (launch := launched()) is None:
+        return spec
+    own = getattr(spec, action)
+    for key, started, option in (
+        ("num_gpus", launch.processes, "--nproc-per-node"),
+        ("num_nodes", launch.nodes, "--nnodes"),
+    ):
+        if getattr(own, key) not in (1, started):
+            raise SpecError(
+                f"{action}.{key} is {getattr(own, key)}, and torchrun was started with {option} {started}",
+                "they say the same thing, and it cannot be both",
+                f"use {option} {getattr(own, key)}, or leave {action}.{key} out, which then follows torchrun",
+            )
+    ids = own.gpu_ids if len(own.gpu_ids) == launch.processes else tuple(range(launch.processes))
+    changes = {"num_gpus": launch.processes, "num_nodes": launch.nodes, "gpu_ids": ids}
+    return spec.model_copy(update={action: own.model_copy(update=changes)})

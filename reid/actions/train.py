@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 from typing import TYPE_CHECKING
 
 from reid.actions.base import ActionRun, action_run
+from reid.actions.processes import processes
 from reid.actions.result import ActionResult
 from reid.actions.resume import how_to_go_on, starting_point
-from reid.actions.settings import hardware_of, network_of_training
+from reid.actions.settings import as_launched, hardware_of, network_of_training
 from reid.actions.subsets import Subsets, open_subsets
 from reid.data.checks import require_evaluable, require_trainable
-from reid.distributed import is_main_process
+from reid.distributed import from_main
 from reid.errors import Terminated
 from reid.model.selection import BEST, LATEST
 from reid.spec.re_identification import ReIdentificationSpec
 
 if TYPE_CHECKING:
     from reid.actions.epochs import EpochLog
+    from reid.devices import Hardware
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def train(spec: ReIdentificationSpec) -> ActionResult:
     """
     with action_run("train", spec) as run:
         try:
-            return _train(spec, run)
+            return _train(as_launched(spec, "train"), run)
         except (Terminated, KeyboardInterrupt) as stopped:
             raise type(stopped)(how_to_go_on(spec)) from None
 
@@ -47,10 +48,17 @@ def _train(spec: ReIdentificationSpec, run: ActionRun) -> ActionResult:
     hardware = hardware_of(spec)
     subsets = open_subsets(spec, _locations(spec))
     _require_usable(spec, subsets)
-    seed = spec.train.seed if spec.train.seed >= 0 else _any_seed()
+    with processes("train", spec, hardware):
+        epochs = _trained(spec, run, subsets, hardware)
+    run.status.write("RUNNING", "Training loop complete.")
+    return _result(run, epochs)
+
+
+def _trained(spec: ReIdentificationSpec, run: ActionRun, subsets: Subsets, hardware: Hardware) -> EpochLog:
     fingerprints = {found.name: found.fingerprint for found in subsets.report.subsets}
+    seed = spec.train.seed if spec.train.seed >= 0 else from_main(lambda: secrets.randbelow(2**31))
     network = network_of_training(spec, subsets["train"])
-    start = starting_point(spec, run.folder, fingerprints=fingerprints, network=network)
+    start = from_main(lambda: starting_point(spec, run.folder, fingerprints=fingerprints, network=network))
     if start:
         run.status.write("STARTED", f"Resuming training from checkpoint: {start.path}")
     from reid.actions.training import Training  # Lightning takes many seconds to import; bad input is told sooner
@@ -68,14 +76,7 @@ def _train(spec: ReIdentificationSpec, run: ActionRun) -> ActionResult:
         run.status.write("RUNNING", ending)
     elif not epochs.received:
         log.info("the training in %s had all of its %d epochs already", run.folder, spec.train.num_epochs)
-    run.status.write("RUNNING", "Training loop complete.")
-    return _result(run, epochs)
-
-
-def _any_seed() -> int:
-    """Drawn by the main process; the others of this machine are its children and find it in their environment."""
-    drawn = None if is_main_process() else os.environ.get("PL_GLOBAL_SEED")
-    return secrets.randbelow(2**31) if drawn is None else int(drawn)
+    return epochs
 
 
 def _locations(spec: ReIdentificationSpec) -> dict[str, tuple[str, str]]:

@@ -26,6 +26,7 @@ from reid.data.module import TrainingData
 from reid.data.records import Record, Subset
 from reid.data.side import Side
 from reid.devices import Hardware, choose_precision
+from reid.distributed import from_main
 from reid.errors import SpecError
 from reid.model.checkpoint import FORMAT
 from reid.model.fit import fit
@@ -233,11 +234,13 @@ def _validation(spec: ReIdentificationSpec, subsets: Subsets, hardware: Hardware
 
     def validate(module: pl.LightningModule) -> dict[str, float]:
         assert isinstance(module, ReidModule)
-        query, gallery = test_set.embed(
-            module.evaluated_network, batch_size=spec.dataset.val_batch_size, device=module.device
-        )
-        ranking = rank_by(spec, query, gallery, device=module.device)
-        form = spec.evaluate.average_precision
-        return measure(ranking, max_rank=spec.re_ranking.max_rank, form=form).figures()
+        sides = test_set.embed(module.evaluated_network, batch_size=spec.dataset.val_batch_size, device=module.device)
+
+        def figures() -> dict[str, float]:
+            assert sides is not None, "the main process has all embeddings"
+            ranking = rank_by(spec, *sides, device=module.device)
+            return measure(ranking, max_rank=spec.re_ranking.max_rank, form=spec.evaluate.average_precision).figures()
+
+        return from_main(figures)
 
     return validate

@@ -10,7 +10,6 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 
-from reid.distributed import share_buffers
 from reid.model.module import ReidModule
 
 
@@ -66,8 +65,6 @@ class Validation(Callback):
         assert isinstance(pl_module, ReidModule)
         epoch = trainer.current_epoch + 1
         if epoch % self._interval == 0 or epoch == trainer.max_epochs:
-            share_buffers(pl_module)  # what is measured is what the main process saves
-            share_buffers(pl_module.evaluated_network)
             pl_module.validation_metrics = self._measure(pl_module)
             pl_module.validation_epoch = trainer.current_epoch
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from reid.distributed import gather_tensors
-
 
 class CenterLoss(nn.Module):
     """Mean squared distance of features to the center of their class; the centers follow by their own plain SGD.
@@ -39,9 +37,7 @@ class CenterLoss(nn.Module):
         return loss
 
     def _step(self, difference: Tensor, labels: Tensor) -> None:
-        """Moves the centers, alike in all processes; each has as many images as the others."""
-        labels = torch.cat(gather_tensors(labels))
-        difference = torch.cat(gather_tensors(difference))  # the backward pass keeps only the differences
+        """Moves the centers; the backward pass keeps only the differences."""
         same = labels[:, None] == labels[None, :]  # [B, B]
         first = ~same.tril(diagonal=-1).any(dim=1)  # [B], the first image of each class
         # Sums stand in the rows of first images, zeros elsewhere: in whichever order a GPU adds them, all is the same.

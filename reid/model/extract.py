@@ -1,4 +1,4 @@
-"""Embeddings of many images: the one loop behind validation, evaluation, inference and the export's check."""
+"""Embeddings of many images: the one loop behind validation, evaluation, inference and search."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from contextlib import contextmanager
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.distributed
 from torch import nn
 
 from reid.data.augment import to_network_input
 from reid.devices import Precision, autocast
-from reid.distributed import gather, rank_and_count
+from reid.distributed import rank_and_count
 from reid.retrieval.embeddings import FloatArray
 
 ImageRows = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.uint8]]
 """Gives the images uint8 [B, H, W, 3] of some row numbers [B]."""
+
+EmbedRows = Callable[[npt.NDArray[np.int64]], FloatArray]
+"""Gives the embeddings float32 [B, D] of some row numbers [B]."""
 
 
 def embed(
@@ -30,10 +34,8 @@ def embed(
     device: torch.device,
     precision: Precision = "fp32",
     progress: Callable[[int], None] | None = None,
-) -> FloatArray:
-    """Embeddings float32 [count, D] of images 0 to count - 1, in that order.
-
-    With several processes each embeds its share, and all of them get the whole.
+) -> FloatArray | None:
+    """Embeddings float32 [count, D] of images 0 to count - 1, in that order; see `embed_batches`.
 
     Args:
         network: maps normalised float [B, 3, H, W] to [B, D]; put into evaluation mode while this runs.
@@ -46,23 +48,50 @@ def embed(
         precision: fp32 unless training's arithmetic is wanted.
         progress: called with the number of images done after each batch.
     """
-    rank, ranks = rank_and_count()
-    mine = np.arange(count, dtype=np.int64)[rank::ranks]
-    parts = []
+
+    def embed_rows(rows: npt.NDArray[np.int64]) -> FloatArray:
+        pixels = torch.from_numpy(images(rows)).to(device, non_blocking=True)
+        embeddings: FloatArray = network(to_network_input(pixels, mean=mean, std=std)).float().cpu().numpy()
+        return embeddings
+
     with evaluation_mode(network), torch.inference_mode(), autocast(device, precision):
-        for start in range(0, len(mine), batch_size):
-            rows = mine[start : start + batch_size]
-            pixels = torch.from_numpy(images(rows)).to(device, non_blocking=True)
-            parts.append(network(to_network_input(pixels, mean=mean, std=std)).float().cpu())
+        return embed_batches(embed_rows, count, batch_size=batch_size, progress=progress)
+
+
+def embed_batches(
+    embed_rows: EmbedRows, count: int, *, batch_size: int, progress: Callable[[int], None] | None = None
+) -> FloatArray | None:
+    """Embeddings float32 [count, D] of rows 0 to count - 1 in the main process; None in the others.
+
+    With several processes each embeds a run of whole batches: those that one process would make, so that the numbers
+    are the same. Only the main process ever holds them all, and takes them in a batch at a time.
+
+    Args:
+        embed_rows: embeds one batch.
+        count: how many rows there are.
+        batch_size: rows in a batch; the last has what is left.
+        progress: called in the main process with the number of rows done.
+    """
+    rank, ranks = rank_and_count()
+    batches = [np.arange(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
+    shares = [[batches[number] for number in share] for share in np.array_split(np.arange(len(batches)), ranks)]
+    if rank:
+        for vectors in [embed_rows(rows) for rows in shares[rank]]:  # all of them, then the main process has time
+            torch.distributed.send(torch.from_numpy(vectors), dst=0)
+        return None
+    whole = np.empty((count, 0), np.float32)
+    for rows in shares[0]:  # the first share is never the smaller one, so it has a batch if there is any
+        vectors = embed_rows(rows)
+        if whole.shape[1] == 0:
+            whole = np.empty((count, vectors.shape[1]), np.float32)
+        whole[rows] = vectors
+        if progress:
+            progress(len(rows))
+    for sender in range(1, ranks):
+        for rows in shares[sender]:
+            torch.distributed.recv(torch.from_numpy(whole[rows[0] : rows[-1] + 1]), src=sender)
             if progress:
                 progress(len(rows))
-    share = torch.cat(parts).numpy() if parts else np.empty((0, 0), np.float32)
-    shares = [part for part in gather(share) if len(part)]
-    if not shares:
-        return np.empty((0, 0), np.float32)
-    whole = np.empty((count, shares[0].shape[1]), np.float32)
-    for index, part in enumerate(shares):
-        whole[index::ranks] = part
     return whole
 
 

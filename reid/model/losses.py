@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from reid.model.center import CenterLoss
 from reid.model.heads import Head
 from reid.model.triplet import batch_hard_triplet, weighted_triplet
+from reid.model.whole_batch import whole_batch
 
 
 class Branch(NamedTuple):
@@ -81,6 +82,9 @@ class ReidCriterion(nn.Module):
     def forward(self, branches: Sequence[Branch], labels: Tensor) -> LossParts:
         """Losses of one batch; the center loss is that of the first branch alone.
 
+        With several processes the ID loss is of this one's images, and its mean over processes that of the batch;
+        triplet and center loss are those of the whole batch in every process (see `whole_batch`).
+
         Args:
             branches: of the network, at least one.
             labels: int64 [B], class index of each image.
@@ -90,11 +94,13 @@ class ReidCriterion(nn.Module):
             parts["id"] = _weighted(
                 branches, [b.head.loss(b.embedding, labels, label_smoothing=self.label_smoothing) for b in branches]
             )
-        features = [branch.features.float() for branch in branches]  # distances lose too much in half precision
+        # Metric losses compare the images of all processes, in float32: distances lose too much in half precision.
+        features = [whole_batch(branch.features.float()) for branch in branches]
+        everyone = whole_batch(labels)
         if self.use_triplet:
-            parts["triplet"] = _weighted(branches, [self._triplet(f, labels) for f in features])
+            parts["triplet"] = _weighted(branches, [self._triplet(f, everyone) for f in features])
         if self.center is not None:
-            parts["center"] = self.center(features[0], labels)
+            parts["center"] = self.center(features[0], everyone)
         total = torch.stack([self.weights[name] * value for name, value in parts.items()]).sum()
         return LossParts(total, {name: value.detach() for name, value in parts.items()})
 

@@ -36,7 +36,7 @@ class ReidModule(pl.LightningModule):
         base_lr: of weights, to be reported.
         momentum: of SGD.
         ema_decay: of the moving average of the network, which is then what is validated; 0 for none.
-        seed: of the augmentation; with epoch, step and rank it fixes every draw.
+        seed: of the augmentation; with epoch and step it fixes every draw.
         checkpoint_block: plain values that describe the network and its origin; stored in every checkpoint.
 
     Attributes:
@@ -100,7 +100,10 @@ class ReidModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch."""
         images, labels, side = batch if len(batch) == 3 else (*batch, None)
-        branches = self.network.training_output(self._augmentation(images, self._generator(batch_idx)), side)
+        rank, ranks = rank_and_count()
+        whole, first = ranks * len(images), rank * len(images)  # each image gets the draws it has in the whole batch
+        pixels = self._augmentation(images, self._generator(batch_idx), whole=whole, first=first)
+        branches = self.network.training_output(pixels, side)
         losses: LossParts = self.criterion(branches, labels)
         loss = losses.total
         accuracy = _accuracy(branches[0], labels)
@@ -166,8 +169,7 @@ class ReidModule(pl.LightningModule):
             ) from error
 
     def _generator(self, batch_idx: int) -> torch.Generator:
-        rank, _ = rank_and_count()
-        state = np.random.SeedSequence([self._seed % 2**32, self.current_epoch, batch_idx, rank]).generate_state(1)
+        state = np.random.SeedSequence([self._seed % 2**32, self.current_epoch, batch_idx]).generate_state(1)
         return torch.Generator().manual_seed(int(state[0]))
 
 

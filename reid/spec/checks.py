@@ -78,7 +78,7 @@ def _check_batch(spec: ReIdentificationSpec, problems: list[Problem]) -> None:
     gpus = spec.train.num_gpus * spec.train.num_nodes
     unit = instances * gpus
     needs_pairs = spec.dataset.sampler != "softmax"
-    smallest = unit * 2 if needs_pairs else unit
+    smallest = max(unit, 2 * instances) if needs_pairs else unit  # the triplet loss sees the batch of all GPUs
     across = f" on each of {gpus} GPUs" if gpus > 1 else ""
     if batch % unit:
         below, above = max(batch // unit * unit, smallest), max(-(-batch // unit) * unit, smallest)
@@ -93,7 +93,7 @@ def _check_batch(spec: ReIdentificationSpec, problems: list[Problem]) -> None:
     elif batch < smallest:
         problems.append(
             Problem(
-                f"dataset.batch_size {batch} with dataset.num_instances {instances} is one identity in a batch{across}",
+                f"dataset.batch_size {batch} with dataset.num_instances {instances} is one identity in a batch",
                 "the triplet loss compares different identities, so it needs two or more",
                 f"use dataset.batch_size={smallest} or more, or fewer num_instances",
             )
