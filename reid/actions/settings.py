@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from reid.data.augment import Augmentation
+from reid.data.auto_augment import AutoAugment
 from reid.data.colour import ColourJitter
 from reid.data.images import Preprocess
 from reid.data.records import Subset
@@ -156,6 +157,7 @@ def augmentation_of(spec: ReIdentificationSpec) -> Augmentation:
         mean=spec.dataset.pixel_mean,
         std=spec.dataset.pixel_std,
         colour=_colour_of(spec),
+        auto_augment=AutoAugment(spec.dataset.auto_augment_prob) if spec.dataset.auto_augment_prob > 0 else None,
     )
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from reid.data import pixel_kernels
+from reid.data.auto_augment import AutoAugment, Operations
 from reid.data.colour import ColourJitter
 from reid.data.draws import Crops, EraseMode, Erasures, draw_crops, draw_erasures
 from reid.data.images import pixel_scale
@@ -25,16 +26,19 @@ class Draws:
         crops: flips and crops.
         colour: float [4, B], see `ColourJitter.draw`; None without jitter.
         erasures: rectangles that are erased.
+        auto: operations of AutoAugment; None without it.
     """
 
     crops: Crops
     colour: Tensor | None
     erasures: Erasures
+    auto: Operations | None
 
     def rows(self, part: slice) -> Draws:
         """Those of some images of the batch."""
         colour = None if self.colour is None else self.colour[:, part]
-        return Draws(self.crops.rows(part), colour, self.erasures.rows(part))
+        auto = None if self.auto is None else self.auto.rows(part)
+        return Draws(self.crops.rows(part), colour, self.erasures.rows(part), auto)
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Augmentation:
         mean: subtracted from RGB in [0, 1].
         std: divides after that.
         colour: jitter of the colours, before the normalisation; None for none.
+        auto_augment: changes a share of the images before all else; None for none.
     """
 
     flip_prob: float
@@ -59,6 +64,7 @@ class Augmentation:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     colour: ColourJitter | None = None
+    auto_augment: AutoAugment | None = None
 
     def __call__(self, images: Tensor, generator: torch.Generator, *, whole: int = 0, first: int = 0) -> Tensor:
         """uint8 [B, H, W, 3] to float32 [B, 3, H, W] in channels_last memory; each image has its own draw.
@@ -80,10 +86,13 @@ class Augmentation:
             draw_crops(batch, flip_prob=self.flip_prob, padding=self.padding, generator=generator),
             self.colour.draw(batch, generator) if self.colour else None,
             draw_erasures(batch, height, width, prob=self.erase_prob, mode=self.erase_mode, generator=generator),
+            self.auto_augment.draw(batch, generator) if self.auto_augment else None,
         )
 
     def apply(self, images: Tensor, draws: Draws) -> Tensor:
         """The pixels that the draws make of uint8 [B, H, W, 3]."""
+        if self.auto_augment and draws.auto is not None:
+            images = self.auto_augment(images, draws.auto)
         if images.device.type == "cpu":
             return self._on_cpu(images, draws)
         images = crop(images, draws.crops)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from reid.actions.settings import augmentation_of
 from reid.actions.train import train
+from reid.data.auto_augment import AutoAugment
 from tests.actions.conftest import MakeSpec
 from tests.actions.helpers import equal, latest_weights, rows
 
@@ -29,3 +31,12 @@ def test_camera_balance_changes_the_batches_and_so_the_weights(
     train(make_spec("train", tmp_path, "dataset.camera_balanced=true"))
 
     assert not equal(latest_weights(tmp_path / "train"), latest_weights(trained / "train"))
+
+
+def test_auto_augment_is_part_of_the_augmentation_where_its_probability_is_above_0(
+    make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    assert augmentation_of(make_spec("train", tmp_path)).auto_augment is None
+    assert augmentation_of(make_spec("train", tmp_path, "dataset.auto_augment_prob=0.3")).auto_augment == AutoAugment(
+        0.3
+    )
