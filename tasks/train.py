@@ -21,7 +21,7 @@ from reid.actions.result import ActionResult
 from reid.actions.settings import hardware_of
 from reid.actions.train import train
 from reid.errors import ReidError
-from reid.spec.load import dump_spec
+from reid.spec.load import KEY_VARIABLE, dump_spec
 from reid.spec.re_identification import ReIdentificationSpec
 from tasks.artifacts import publish
 from tasks.policy import GPU_TAG, HOUR_S, POLICY
@@ -67,7 +67,12 @@ def train_as_command(spec: ReIdentificationSpec) -> ActionResult:
         already = _status_lines(spec)
         command = [sys.executable, "-m", "reid.cli", "train", "-e", str(file), "--json"]
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env=os.environ | ({KEY_VARIABLE: spec.encryption_key} if spec.encryption_key else {}),
         )
         try:
             assert process.stdout is not None

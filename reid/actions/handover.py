@@ -57,7 +57,7 @@ def hand_over(spec: ReIdentificationSpec, action: Consumer) -> tuple[ReIdentific
         CheckpointError: it is not there, or it is of another network than the spec describes.
     """
     path = find_checkpoint(spec, action)
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_checkpoint(path, encryption_key=spec.encryption_key)
     _require_same_network(spec, checkpoint)
     given = spec.model.model_fields_set
     chosen = {key: getattr(spec.model, key) for key in _CHOSEN_HERE if key in given}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from reid.errors import CheckpointError, DataError
 from reid.files import sha256_of
 from reid.retrieval.embeddings import FloatArray
 from reid.retrieval.gallery_file import GalleryFile
+from reid.spec.load import KEY_VARIABLE
 
 if TYPE_CHECKING:
     from reid.devices import DeviceChoice
@@ -139,7 +141,7 @@ def _checkpoint_path(gallery: GalleryFile, given: Path | None) -> Path:
 def _load(path: Path) -> Checkpoint:
     from reid.model.checkpoint import load_checkpoint  # needs torch, which a search for rows does not
 
-    return load_checkpoint(path)
+    return load_checkpoint(path, encryption_key=os.environ.get(KEY_VARIABLE, ""))
 
 
 def _same_vector(checkpoint: Checkpoint, metadata: dict[str, Any]) -> Checkpoint:

@@ -93,7 +93,7 @@ def starting_point(
     """
     named = spec.train.resume_training_checkpoint_path
     if named:
-        checkpoint = load_checkpoint(Path(named))
+        checkpoint = load_checkpoint(Path(named), encryption_key=spec.encryption_key)
         _require_same_network(spec, network, checkpoint)
         _require_epochs_left(spec, checkpoint)
         return _start(checkpoint, folder)
@@ -103,7 +103,7 @@ def starting_point(
     if spec.train.if_exists == "restart":
         _clear(folder, "train.if_exists=restart")
         return None
-    checkpoint = load_checkpoint(latest_checkpoint(folder))
+    checkpoint = load_checkpoint(latest_checkpoint(folder), encryption_key=spec.encryption_key)
     strict = spec.train.if_exists == "restart_if_changed"
     changed = _changes(spec, checkpoint, fingerprints, strict=strict)
     if not changed:

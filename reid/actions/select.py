@@ -22,7 +22,7 @@ def select(spec: ReIdentificationSpec) -> ActionResult:
     with action_run("select", spec) as run:
         source = run_folder(spec, spec.select.run) if spec.select.run else spec.results_folder("train")
         chosen = select_checkpoint(source, spec.select.method, epoch=spec.select.epoch_number)
-        checkpoint = load_checkpoint(chosen)
+        checkpoint = load_checkpoint(chosen, encryption_key=spec.encryption_key)
         run.begin(spec)
         target, selection = run.folder / SELECTED, run.folder / SELECTION
         with atomic_path(target) as temporary:

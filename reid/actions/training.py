@@ -110,6 +110,7 @@ class Training:
                 file=Path(named) if named else None,
             ),
             describe=self._describe,
+            encryption_key=self._spec.encryption_key,
             freeze_backbone_epochs=train.freeze_backbone_epochs,
             early_stopping=train.early_stopping,
             compile_backbone=train.compile,
@@ -128,7 +129,12 @@ def _network(spec: ReIdentificationSpec, train_set: Subset, *, resumed: bool) ->
     network = ReidNetwork(network_of_training(spec, train_set))
     model = spec.model
     if not resumed and model.pretrained_model_path:
-        load_file(network.backbone, Path(model.pretrained_model_path), settings=network.settings)
+        load_file(
+            network.backbone,
+            Path(model.pretrained_model_path),
+            settings=network.settings,
+            encryption_key=spec.encryption_key,
+        )
     elif not resumed and model.pretrain_choice == "imagenet":
         load_imagenet(network.backbone, model.backbone)
     elif not resumed and model.pretrain_choice == "self":

@@ -67,14 +67,14 @@ def print_rows(title: str, rows: Sequence[tuple[str, ...]], header: tuple[str, .
 
 def print_loaded_spec(loaded: LoadedSpec, *, as_json: bool) -> None:
     """The resolved spec on stdout, and after it the report, as YAML comments so that the whole is still a spec."""
-    from reid.spec.load import dump_spec, flatten_spec
+    from reid.spec.load import dump_spec, flatten_spec, without_passphrase
 
     report = loaded.report
     if as_json:
         document = {
             "spec": flatten_spec(loaded.spec),
-            "given": report.given,
-            "normalised": report.normalised,
+            "given": without_passphrase(report.given),
+            "normalised": without_passphrase(report.normalised),
             "aliases": [{"given": one.given, "used": one.used, "place": one.place} for one in report.aliases],
             "no_effect": report.no_effect,
             "warnings": list(report.warnings),

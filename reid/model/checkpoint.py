@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from reid.errors import CheckpointError
+from reid.model.encryption import decrypt, is_encrypted
 from reid.model.settings import NetworkSettings
 
 if TYPE_CHECKING:
@@ -78,13 +79,18 @@ class Checkpoint:
         return network.eval().to(memory_format=torch.channels_last)
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path, *, encryption_key: str = "") -> Checkpoint:
     """Reads a checkpoint that `train` wrote.
 
+    Args:
+        path: the file.
+        encryption_key: passphrase, needed for an encrypted file alone.
+
     Raises:
-        CheckpointError: missing, truncated, holding code, or written by another program.
+        CheckpointError: missing, truncated, holding code, written by another program, or encrypted with another
+            passphrase.
     """
-    content = read_tensors(path)
+    content = read_tensors(path, encryption_key=encryption_key)
     ours = content.get(OURS) if isinstance(content, dict) else None
     if not isinstance(ours, dict):
         raise CheckpointError(
@@ -123,8 +129,12 @@ def network_weights(content: dict[str, Any]) -> dict[str, Tensor]:
     }
 
 
-def read_tensors(path: Path) -> Any:
+def read_tensors(path: Path, *, encryption_key: str = "") -> Any:
     """Content of a torch file, on the CPU, refusing anything but tensors and plain values.
+
+    Args:
+        path: the file.
+        encryption_key: passphrase, needed for an encrypted file alone.
 
     Raises:
         CheckpointError: see `load_checkpoint`.
@@ -132,7 +142,8 @@ def read_tensors(path: Path) -> Any:
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}", fix="check the path, or run train first")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        source = decrypt(path, encryption_key) if is_encrypted(path) else path
+        return torch.load(source, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         if "unsupported global" in str(error).lower():  # PyTorch's words for a class or function in the file
             raise CheckpointError(

@@ -54,6 +54,7 @@ def fit(
     receive: Callable[[EpochRecord], None],
     keeping: Keeping,
     describe: Callable[[int, int], str],
+    encryption_key: str = "",
     freeze_backbone_epochs: int = 0,
     early_stopping: int = 0,
     compile_backbone: CompileChoice = "off",
@@ -75,6 +76,7 @@ def fit(
         receive: called with each epoch's record, in the main process.
         keeping: which checkpoints stay.
         describe: what stood in a batch of an epoch, for the error about a loss that is no number.
+        encryption_key: passphrase of the checkpoints; empty for plain files.
         freeze_backbone_epochs: epochs at the start that leave the backbone as it is.
         early_stopping: validations without a better one after which the training ends; 0 for never.
         compile_backbone: whether torch.compile makes the training's forward and backward pass.
@@ -117,7 +119,7 @@ def fit(
         max_epochs=max_epochs,
         gradient_clip_val=grad_clip or None,
         callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(encryption_key)],
         logger=False,
         enable_progress_bar=interactive,
         enable_model_summary=False,

@@ -58,7 +58,9 @@ class WeightReport:
         )
 
 
-def load_file(backbone: nn.Module, path: Path, *, settings: NetworkSettings | None = None) -> WeightReport:
+def load_file(
+    backbone: nn.Module, path: Path, *, settings: NetworkSettings | None = None, encryption_key: str = ""
+) -> WeightReport:
     """Fills a backbone from a .pth file; the ID classifier and other parts of it are left out.
 
     Args:
@@ -66,11 +68,12 @@ def load_file(backbone: nn.Module, path: Path, *, settings: NetworkSettings | No
         path: a state dict, or a checkpoint that holds one, of timm, torchvision, Lightning or this package.
         settings: what the backbone was built from; without them, a checkpoint of this package is taken to be of the
             same input size. The images behind any other file are taken to be of timm's size for the network.
+        encryption_key: passphrase, needed for an encrypted checkpoint of this package alone.
 
     Raises:
         CheckpointError: not a weights file, or under half of the backbone's tensors match.
     """
-    content = read_tensors(path)
+    content = read_tensors(path, encryption_key=encryption_key)
     weights = {_bare(name): tensor for name, tensor in _state_dict(content, path).items()}
     return _fill(backbone, weights, str(path), built_from=settings, origin=_origin(content))
 

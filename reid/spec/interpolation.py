@@ -94,7 +94,9 @@ def _unresolved(given: Given, path: str, error: Exception) -> Problem:
     return Problem(
         f"{path} is {given.value!r} ({given.place}), which cannot be filled in",
         str(error).splitlines()[0] if str(error) else type(error).__name__,
-        "refer to keys by their full dotted name, e.g. ${results_dir} or ${train.num_epochs}",
+        "set that environment variable, or give the value itself"
+        if "oc.env" in str(given.value)
+        else "refer to keys by their full dotted name, e.g. ${results_dir} or ${train.num_epochs}",
     )
 
 

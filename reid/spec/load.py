@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,12 @@ from reid.spec.re_identification import ReIdentificationSpec
 from reid.spec.validate import validate
 
 log = logging.getLogger(__name__)
+
+KEY_VARIABLE = "REID_ENCRYPTION_KEY"
+"""Environment variable for the passphrase of checkpoints."""
+
+KEY_REFERENCE = f"${{oc.env:{KEY_VARIABLE}}}"
+"""What stands for a passphrase wherever a spec is written down."""
 
 _UNSET: tuple[Any, ...] = (None, "", "???", {})
 
@@ -106,19 +112,28 @@ def load_spec(action: str = "", file: Path | str | None = None, overrides: Seque
 
 
 def dump_spec(spec: ReIdentificationSpec) -> str:
-    """The resolved spec as YAML; loading it gives an equal spec."""
-    return yaml.safe_dump(_literal(spec.model_dump(mode="json")), sort_keys=False, allow_unicode=True, width=120)
+    """The resolved spec as YAML; loading it gives an equal spec.
+
+    A passphrase is not in it: `KEY_REFERENCE` stands there instead, so that loading asks for it in the environment.
+    """
+    values = without_passphrase(_literal(spec.model_dump(mode="json")))
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
 
 
 def flatten_spec(spec: ReIdentificationSpec) -> dict[str, Any]:
-    """Every key by its dotted path, with plain values (lists, not tuples)."""
+    """Every key by its dotted path, with plain values (lists, not tuples), and `KEY_REFERENCE` for a passphrase."""
     flat: dict[str, Any] = {}
     for path in spec_keys():
         value: Any = spec
         for name in path.split("."):
             value = getattr(value, name)
         flat[path] = list(value) if isinstance(value, tuple) else value
-    return flat
+    return without_passphrase(flat)
+
+
+def without_passphrase(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by dotted name, for people to read: `KEY_REFERENCE` in place of a passphrase."""
+    return {name: KEY_REFERENCE if name == "encryption_key" and value else value for name, value in values.items()}
 
 
 def log_report(report: SpecReport) -> None:

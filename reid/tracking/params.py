@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ MAX_VALUE_CHARS = 6000
 """MLflow refuses longer parameter values."""
 
 _SECRET = {"encryption_key"}
+_REFERENCE = re.compile(r"\$\{oc\.env:\w+\}")  # names an environment variable, and tells nothing
 _PLACES = {
     "results_dir",
     "parent_run",
@@ -48,7 +50,7 @@ def without_secrets(value: Any, key: str = "") -> Any:
         return {name: without_secrets(item, str(name)) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [without_secrets(item) for item in value]
-    if key in _SECRET and value:
+    if key in _SECRET and value and not _REFERENCE.fullmatch(str(value)):
         return "***"
     return without_passwords(value) if isinstance(value, str) else value
 

@@ -1,4 +1,5 @@
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -303,7 +304,7 @@ def _values_of(key):
 _FREE = {
     path: _values_of(key)
     for path, key in spec_keys().items()
-    if key.kind != "list" and path not in ("model.input_channels", "export.opset_version")
+    if key.kind != "list" and path not in ("model.input_channels", "export.opset_version", "encryption_key")
 }
 
 
@@ -330,10 +331,27 @@ def _coherent(values):
     "text", ["${results_dir}", "\\${x}", "a\\\\${b}", "$", "{}", "'\"", " x ", "on", "1e3", "${eval:1}"]
 )
 def test_text_that_looks_like_something_else_survives_dump_and_load(tmp_path, text):
-    spec = ReIdentificationSpec.model_validate({"encryption_key": text})
+    spec = ReIdentificationSpec.model_validate({"model_name": text})
     file = tmp_path / "experiment.yaml"
     file.write_text(dump_spec(spec))
-    assert load_spec("", file).spec.encryption_key == text
+    assert load_spec("", file).spec.model_name == text
+
+
+@pytest.mark.parametrize("passphrase", ["open sesame", "${results_dir}", "123", "a: b # c"])
+def test_a_passphrase_is_never_written_down_and_is_asked_for_in_the_environment(tmp_path, monkeypatch, passphrase):
+    monkeypatch.setenv("REID_ENCRYPTION_KEY", passphrase)
+    spec = load_spec("", None, ["encryption_key=${oc.env:REID_ENCRYPTION_KEY}"]).spec
+    assert spec.encryption_key == passphrase
+    assert flatten_spec(spec)["encryption_key"] == "${oc.env:REID_ENCRYPTION_KEY}"
+    file = tmp_path / "experiment.yaml"
+    file.write_text(dump_spec(spec))
+    assert yaml.safe_load(file.read_text())["encryption_key"] == "${oc.env:REID_ENCRYPTION_KEY}"
+    assert load_spec("", file).spec == spec
+
+    monkeypatch.delenv("REID_ENCRYPTION_KEY")
+    with pytest.raises(SpecError, match=r"'REID_ENCRYPTION_KEY' not found.*set that environment variable"):
+        load_spec("", file)
+    assert load_spec("", file, ["encryption_key=given again"]).spec.encryption_key == "given again"
 
 
 def test_flattened_values_are_plain_and_cover_every_key():
