@@ -22,6 +22,7 @@ from reid.deploy.onnx import export_onnx
 from reid.devices import use_cpu_threads
 from reid.errors import DataError
 from reid.files import sha256_of
+from reid.model.checkpoint import Checkpoint
 from reid.spec.re_identification import ReIdentificationSpec
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ def export(spec: ReIdentificationSpec) -> ActionResult:
         path = Path(spec.export.onnx_file)
         sha256 = sha256_of(checkpoint.path)
         images, shown = _pictures(spec, preprocess)
+        facts = _facts(checkpoint, sha256)
         run.begin(spec)
         parity = export_onnx(
             checkpoint.build_network(),
@@ -51,12 +53,7 @@ def export(spec: ReIdentificationSpec) -> ActionResult:
             preprocess=preprocess,
             images=images,
             opset=spec.export.opset_version,
-            metadata={
-                "backbone": checkpoint.network.backbone,
-                "checkpoint": checkpoint.path.name,
-                "checkpoint_sha256": sha256,
-                "train_fingerprint": str(checkpoint.provenance["train_fingerprint"]),
-            },
+            metadata=facts,
         )
         figures: dict[str, float | int | str] = {
             "max_abs_difference": parity.max_abs_difference,
@@ -72,6 +69,21 @@ def export(spec: ReIdentificationSpec) -> ActionResult:
         for file in files.values():
             run.tracker.log_artifact(file)
         return ActionResult("export", run.folder, figures, files, run.tracker.id)
+
+
+def _facts(checkpoint: Checkpoint, sha256: str) -> dict[str, str]:
+    """What the file tells of its origin; that it knows no cameras is told in the log as well."""
+    facts = {
+        "backbone": checkpoint.network.backbone,
+        "checkpoint": checkpoint.path.name,
+        "checkpoint_sha256": sha256,
+        "train_fingerprint": str(checkpoint.provenance["train_fingerprint"]),
+    }
+    if checkpoint.network.sie_camera or checkpoint.network.sie_view:
+        cameras, views = len(checkpoint.network.cameras), len(checkpoint.network.views)
+        facts["side_information"] = f"mean of the embeddings of {cameras} cameras and {views} views"
+        log.info("the exported network takes images alone and adds the %s to all", facts["side_information"])
+    return facts
 
 
 def _pictures(spec: ReIdentificationSpec, preprocess: Preprocess) -> tuple[Pixels, str]:

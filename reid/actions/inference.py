@@ -50,6 +50,7 @@ def inference(spec: ReIdentificationSpec) -> ActionResult:
         for name, subset in subsets.by_name.items():
             require_images(subset, places[name][0])
         images = [(name, path) for name, subset in subsets.by_name.items() for path in subset.images]
+        records = _records(subsets.by_name, images)
         run.begin(spec)
         preprocess = Preprocess.from_dict(checkpoint.preprocess)
         pack = subsets.pack([path for _, path in images], preprocess, workers=spec.dataset.num_workers)
@@ -57,14 +58,14 @@ def inference(spec: ReIdentificationSpec) -> ActionResult:
         network = checkpoint.build_network().to(hardware.device)
         with processes("inference", spec, hardware), progress("embedding", len(images), unit="images") as advance:
             vectors = embed_pack(
-                network, pack, preprocess, batch_size_of(spec, "inference"), hardware.device, progress=advance
+                network, pack, records, preprocess, batch_size_of(spec, "inference"), hardware.device, progress=advance
             )
         if vectors is None:  # this process has embedded its share; the main one goes on
             return ActionResult("inference", run.folder, {}, {}, None)
         output = Path(spec.inference.output_file)
         table = run.folder / "embeddings.parquet"
         write_inference_json(output, [path for _, path in images], vectors)
-        write_embeddings_table(table, subsets.by_name, images, vectors, made_by=_made_by(checkpoint))
+        write_embeddings_table(table, images, records, vectors, made_by=_made_by(checkpoint))
         figures: dict[str, float | int | str] = {
             "images": len(images),
             "embedding_size": int(vectors.shape[1]),
@@ -90,8 +91,8 @@ def write_inference_json(path: Path, images: Sequence[Path], vectors: FloatArray
 
 def write_embeddings_table(
     path: Path,
-    subsets: dict[str, Subset],
     images: Sequence[tuple[str, Path]],
+    records: Sequence[Record | None],
     vectors: FloatArray,
     *,
     made_by: Mapping[str, Any],
@@ -99,15 +100,15 @@ def write_embeddings_table(
     """Columns img_path, subset, pid, camid (null where the name has none) and embedding (a list of D float32).
 
     Args:
+        path: of the table.
+        images: subset and path of each image.
+        records: what the name of each says; None where it says nothing.
+        vectors: float32 [N, D].
         made_by: what `reid search` and `reid evaluate` must know of the network; the schema's metadata `reid`, as JSON.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    known: dict[tuple[str, Path], Record] = {
-        (name, record.path): record for name, subset in subsets.items() for record in subset.records + subset.junk
-    }
-    records = [known.get(image) for image in images]
     table = pa.table(
         {
             "img_path": [str(image) for _, image in images],
@@ -120,6 +121,13 @@ def write_embeddings_table(
     table = table.replace_schema_metadata({METADATA: json.dumps(made_by)})
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", row_group_size=_ROWS_A_GROUP)
+
+
+def _records(subsets: dict[str, Subset], images: Sequence[tuple[str, Path]]) -> list[Record | None]:
+    known: dict[tuple[str, Path], Record] = {
+        (name, record.path): record for name, subset in subsets.items() for record in subset.records + subset.junk
+    }
+    return [known.get(image) for image in images]
 
 
 def _made_by(checkpoint: Checkpoint) -> dict[str, Any]:

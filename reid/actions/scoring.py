@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reid.actions.subsets import BYTES_PER_GB, Subsets, embeddings_of
 from reid.data.images import Preprocess
 from reid.data.pack import Pack
-from reid.data.records import Subset
+from reid.data.records import Record, Subset
 from reid.errors import SpecError
 from reid.retrieval.distance import DistanceRows, EuclideanDistance
 from reid.retrieval.embeddings import Embeddings, FloatArray, require_distances
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from reid.data.side import Side
     from reid.model.extract import ImageRows
+    from reid.model.network import ReidNetwork
 
 _LISTED = 10  # candidates of a query in the report, however few `re_ranking.max_rank` draws
 
@@ -58,26 +60,33 @@ class QueryAndGallery:
         )
 
     def embed(
-        self, network: nn.Module, *, batch_size: int, device: torch.device
+        self, network: ReidNetwork, *, batch_size: int, device: torch.device
     ) -> tuple[Embeddings, Embeddings] | None:
         """Embeddings of query and gallery with their labels; None in other processes than the main one."""
-        query = embed_pack(network, self.query_pack, self.preprocess, batch_size, device)
-        gallery = embed_pack(network, self.gallery_pack, self.preprocess, batch_size, device)
+        query = embed_pack(network, self.query_pack, self.query.records, self.preprocess, batch_size, device)
+        gallery = embed_pack(network, self.gallery_pack, self.gallery.records, self.preprocess, batch_size, device)
         if query is None or gallery is None:
             return None
         return embeddings_of(query, self.query.records), embeddings_of(gallery, self.gallery.records)
 
 
 def embed_pack(
-    network: nn.Module,
+    network: ReidNetwork,
     pack: Pack,
+    records: Sequence[Record | None],
     preprocess: Preprocess,
     batch_size: int,
     device: torch.device,
     progress: Callable[[int], None] | None = None,
 ) -> FloatArray | None:
-    """Embeddings float32 [N, D] of all images of a pack, in its order; None in other processes than the main one."""
-    return embed_pixels(network, pack.images, len(pack), preprocess, batch_size, device, progress)
+    """Embeddings float32 [N, D] of all images of a pack, in its order; None in other processes than the main one.
+
+    Args:
+        records: what is known of each image, for networks that look at its camera or view; None where its name says
+            nothing.
+    """
+    side = network.side_of(records)
+    return embed_pixels(network, pack.images, len(pack), preprocess, batch_size, device, progress, side)
 
 
 def embed_pixels(
@@ -88,6 +97,7 @@ def embed_pixels(
     batch_size: int,
     device: torch.device,
     progress: Callable[[int], None] | None = None,
+    side: Side | None = None,
 ) -> FloatArray | None:
     """Embeddings float32 [count, D] of images at the network's input size, which `images` gives by ranges.
 
@@ -103,6 +113,7 @@ def embed_pixels(
         std=preprocess.std,
         batch_size=batch_size,
         device=device,
+        side=side,
         progress=progress,
     )
 

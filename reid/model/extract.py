@@ -12,6 +12,7 @@ import torch.distributed
 from torch import nn
 
 from reid.data.augment import to_network_input
+from reid.data.side import Side
 from reid.devices import Precision, autocast
 from reid.distributed import rank_and_count
 from reid.retrieval.embeddings import FloatArray
@@ -33,6 +34,7 @@ def embed(
     batch_size: int,
     device: torch.device,
     precision: Precision = "fp32",
+    side: Side | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> FloatArray | None:
     """Embeddings float32 [count, D] of images 0 to count - 1, in that order; see `embed_batches`.
@@ -46,12 +48,14 @@ def embed(
         batch_size: images in one pass.
         device: where the network is.
         precision: fp32 unless training's arithmetic is wanted.
+        side: camera and view of all images, for a network that takes them beside the images; None for any other.
         progress: called with the number of images done after each batch.
     """
 
     def embed_rows(rows: npt.NDArray[np.int64]) -> FloatArray:
         pixels = torch.from_numpy(images(rows)).to(device, non_blocking=True)
-        embeddings: FloatArray = network(to_network_input(pixels, mean=mean, std=std)).float().cpu().numpy()
+        known = () if side is None else (side.rows(torch.from_numpy(rows)).to(device),)
+        embeddings: FloatArray = network(to_network_input(pixels, mean=mean, std=std), *known).float().cpu().numpy()
         return embeddings
 
     with evaluation_mode(network), torch.inference_mode(), autocast(device, precision):

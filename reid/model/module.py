@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from reid.data.augment import Augmentation
@@ -77,9 +77,11 @@ class ReidModule(pl.LightningModule):
         self._checkpoint_block = checkpoint_block
 
     @property
-    def evaluated_network(self) -> nn.Module:
+    def evaluated_network(self) -> ReidNetwork:
         """What is validated and used after the training: the moving average, else the network itself."""
-        return self._average.network if self._average else self.network
+        evaluated = self._average.network if self._average else self.network
+        assert isinstance(evaluated, ReidNetwork)
+        return evaluated
 
     @property
     def learning_rate(self) -> float:

@@ -128,3 +128,24 @@ def test_pku_reid_has_its_published_counts(tmp_path: Path, pku: Path, part: str,
     subset = read_market1501(folder, name=part)
     require_named(subset)
     assert (len(subset.records), len(subset.pids), subset.camids) == (images, identities, (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "view"),
+    [
+        ("0007_c2v3_000001.jpg", 3),
+        ("0007_c2_v3_000001.jpg", 3),
+        ("0007_c2s1v12_000001.jpg", 12),
+        ("-1_c2v1.jpg", 1),
+        ("0007_c2s1_000003_00.jpg", None),
+        ("0007_c2s1_000003_v1.jpg", None),  # not behind the camera
+        ("v3_0007_c2.jpg", None),
+    ],
+)
+def test_the_view_is_the_number_after_v_behind_the_camera(name: str, view: int | None, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+
+    subset = read_market1501(tmp_path, name="train")
+
+    assert [record.view for record in subset.records + subset.junk] == ([] if name.startswith("v3") else [view])
+    assert subset.views == (() if view is None or name.startswith("-1") else (view,))
