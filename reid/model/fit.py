@@ -90,12 +90,10 @@ def fit(
         Terminated: SIGTERM came; a checkpoint of the last step is written.
         KeyboardInterrupt: Ctrl-C came; likewise, unless it came twice.
     """
-    stopping = EarlyStopping(early_stopping) if early_stopping else None
+    stopping = EarlyStopping(early_stopping)
     callbacks: list[Callback] = [Divergence(describe), Compilation(compile_backbone, precision=hardware.precision)]
     if validate:
-        callbacks.append(Validation(validate, interval=validation_interval))
-    if stopping:
-        callbacks.append(stopping)
+        callbacks += [Validation(validate, interval=validation_interval), stopping]
     if freeze_backbone_epochs:
         callbacks.append(FrozenBackbone(freeze_backbone_epochs))
     checkpoints = Checkpoints(folder, interval=checkpoint_interval, unit=checkpoint_unit, keeping=keeping)
@@ -139,7 +137,7 @@ def fit(
         if trainer.interrupted and error.code == 1:  # Lightning's word for a Ctrl-C that it caught itself
             raise KeyboardInterrupt from error
         raise
-    return stopping is not None and stopping.stopped and trainer.current_epoch < max_epochs
+    return stopping.stopped and trainer.current_epoch < max_epochs
 
 
 _ACCELERATOR = {"cuda": "gpu", "cpu": "cpu", "mps": "mps"}

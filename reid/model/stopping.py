@@ -19,7 +19,7 @@ class EarlyStopping(Callback):
     than it was stopped with makes it go on.
 
     Args:
-        patience: validations; at least 1.
+        patience: validations; 0 counts them and never stops.
     """
 
     def __init__(self, patience: int) -> None:
@@ -30,7 +30,7 @@ class EarlyStopping(Callback):
     @property
     def stopped(self) -> bool:
         """Whether the patience is at its end."""
-        return self._waited >= self._patience
+        return 0 < self._patience <= self._waited
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leaves a training that has stopped before as it is."""

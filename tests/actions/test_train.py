@@ -321,6 +321,8 @@ def test_two_processes_train_together_and_write_one_set_of_files(
     assert [row["epoch"] for row in rows(tmp_path / "train")] == ["0", "1"]
     assert len(list((tmp_path / "train").glob("model_epoch_*.pth"))) == 2
     assert json.loads((tmp_path / "train" / "run.json").read_text())["action"] == "train"
+    frozen = next((tmp_path / "train").glob("model_epoch_000_*"))  # of the frozen backbone the optimiser knows nothing
+    assert len(torch.load(frozen, weights_only=True)["optimizer_states"][0]["state"]) == 4
     # what both processes measured together is what the saved network gives
     latest = tmp_path / "train" / "reid_model_latest.pth"
     figures = evaluate(make_spec("evaluate", tmp_path, f"evaluate.checkpoint={latest}")).figures

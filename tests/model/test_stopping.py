@@ -75,3 +75,14 @@ def test_a_training_that_has_stopped_does_not_go_on_unless_it_is_given_more_pati
     assert names(tmp_path) == before
 
     assert [record.epoch for record in train(tmp_path, early_stopping=2, **again)] == [2]
+
+
+def test_validations_are_counted_before_early_stopping_is_asked_for(tmp_path: Path) -> None:
+    epochs_of((0.5, 0.3), (0.4, 0.3), patience=0, folder=tmp_path)
+
+    more = train(
+        tmp_path, epochs=9, measure=scores((0.4, 0.3)), early_stopping=2,
+        resume_from=tmp_path / "model_epoch_001_step_00004.pth",
+    )  # fmt: skip
+
+    assert [record.epoch for record in more] == [2]
