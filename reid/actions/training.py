@@ -26,21 +26,27 @@ from reid.data.module import TrainingData
 from reid.data.records import Record, Subset
 from reid.data.side import Side
 from reid.devices import Hardware, choose_precision
-from reid.distributed import from_main
+from reid.distributed import from_main, is_main_process
 from reid.errors import SpecError
+from reid.files import write_json
 from reid.model.checkpoint import FORMAT
 from reid.model.fit import fit
 from reid.model.keeping import Keeping
 from reid.model.module import ReidModule
 from reid.model.network import ReidNetwork, has_depthwise_convolutions
 from reid.model.optim import parameter_groups
-from reid.model.weights import load_file, load_imagenet
+from reid.model.weights.loading import load_file, load_imagenet
+from reid.model.weights.location import label_of, weights_file
+from reid.model.weights.report import WeightReport
 from reid.retrieval.metrics import measure
 from reid.spec.load import dump_spec
 from reid.spec.re_identification import ReIdentificationSpec
 from reid.tracking.provenance import revision_tags
 
 log = logging.getLogger(__name__)
+
+PRETRAINED = "pretrained.json"
+"""Which initial weights the training took, and which not and why."""
 
 Validate = Callable[[pl.LightningModule], dict[str, float]]
 
@@ -75,19 +81,22 @@ class Training:
         pl.seed_everything(seed, workers=True, verbose=False)
         self._spec, self._start = spec, start
         self.stopped_early = False
-        network = _network(spec, subsets["train"], resumed=start is not None)
+        network, self._initial = _network(spec, subsets, resumed=start is not None)
         precision = choose_precision(
             spec.train.precision, hardware.device, depthwise=has_depthwise_convolutions(network)
         )
         self._hardware = replace(hardware, precision=precision)
         log.info("training on %s in %s", hardware.device, precision)
-        self._module = _module(spec, network, subsets, seed=seed)
+        self._module = _module(spec, network, subsets, initial=self._initial, seed=seed)
         self._records = _labelled(subsets["train"])
         self._batches = _batches(spec, subsets, self._records, side=network.side_of(self._records), seed=seed)
         self._validate = _validation(spec, subsets, hardware) if "query" in subsets.by_name else None
 
     def run(self, run: ActionRun) -> EpochLog:
         """Trains to the last epoch, with checkpoints in the action's folder; returns the log of the epochs."""
+        if self._initial and is_main_process():
+            write_json(run.folder / PRETRAINED, self._initial.to_dict())
+            run.tracker.log_artifact(run.folder / PRETRAINED)
         epochs = EpochLog(run, max_epochs=self._spec.train.num_epochs, start=self._start)
         train, select = self._spec.train, self._spec.select
         named = train.resume_training_checkpoint_path
@@ -124,19 +133,21 @@ class Training:
         return f"the identities {pids} ({', '.join(record.path.name for record in shown)})"
 
 
-def _network(spec: ReIdentificationSpec, train_set: Subset, *, resumed: bool) -> ReidNetwork:
-    """The network with its initial weights; those of a resumed training come from the checkpoint."""
+def _network(spec: ReIdentificationSpec, subsets: Subsets, *, resumed: bool) -> tuple[ReidNetwork, WeightReport | None]:
+    """The network with its initial weights, and what they are; those of a resumed training come from the checkpoint."""
+    train_set = subsets["train"]
     network = ReidNetwork(network_of_training(spec, train_set))
     model = spec.model
+    initial = None
     if not resumed and model.pretrained_model_path:
-        load_file(
-            network.backbone,
-            Path(model.pretrained_model_path),
-            settings=network.settings,
+        initial = load_file(
+            network,
+            weights_file(model.pretrained_model_path, cache_dir=subsets.cache_dir),
+            source=label_of(model.pretrained_model_path),
             encryption_key=spec.encryption_key,
         )
     elif not resumed and model.pretrain_choice == "imagenet":
-        load_imagenet(network.backbone, model.backbone)
+        initial = load_imagenet(network)
     elif not resumed and model.pretrain_choice == "self":
         raise SpecError(
             "model.pretrain_choice=self, and model.pretrained_model_path is not set",
@@ -145,7 +156,6 @@ def _network(spec: ReIdentificationSpec, train_set: Subset, *, resumed: bool) ->
             "give a file with model.pretrained_model_path=FILE, or ask for random weights with "
             'model.pretrain_choice=""',
         )
-    network.backbone_loaded()
     log.info(
         "network %s: %d-dimensional embedding, %d identities, %.1f million parameters",
         model.backbone,
@@ -153,10 +163,12 @@ def _network(spec: ReIdentificationSpec, train_set: Subset, *, resumed: bool) ->
         len(train_set.pids),
         sum(p.numel() for p in network.parameters()) / 1e6,
     )
-    return network.to(memory_format=torch.channels_last)
+    return network.to(memory_format=torch.channels_last), initial
 
 
-def _module(spec: ReIdentificationSpec, network: ReidNetwork, subsets: Subsets, *, seed: int) -> ReidModule:
+def _module(
+    spec: ReIdentificationSpec, network: ReidNetwork, subsets: Subsets, *, initial: WeightReport | None, seed: int
+) -> ReidModule:
     optim = spec.train.optim
     train_set = subsets["train"]
     criterion = criterion_of(spec, num_classes=len(train_set.pids), dim=network.branch_dim, seed=seed)
@@ -178,6 +190,7 @@ def _module(spec: ReIdentificationSpec, network: ReidNetwork, subsets: Subsets, 
             "train_images": report.labelled,
             "train_identities": report.identities,
             "train_cameras": list(report.cameras),
+            "pretrained": initial.to_dict() if initial else None,
         },
     }
     return ReidModule(

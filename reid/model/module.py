@@ -148,12 +148,13 @@ class ReidModule(pl.LightningModule):
             checkpoint[EMA] = self._average.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the figures so far and the moving average along on resume; settings are those of now.
+        """Takes figures, moving average and origin along on resume; settings are those of now.
 
         Raises:
             CheckpointError: the optimiser's state is of other groups of parameters.
         """
         ours = checkpoint[OURS]
+        self._checkpoint_block["provenance"]["pretrained"] = ours["provenance"].get("pretrained")
         self.validation_metrics = dict(ours["metrics"])
         self.validation_epoch = ours.get("metrics_epoch")
         self.epoch_rows = [dict(row) for row in ours.get("history", [])]

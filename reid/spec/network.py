@@ -14,7 +14,8 @@ class ModelSpec(Section):
 
     backbone: Annotated[str, StringConstraints(min_length=1)] = key(
         "resnet_50",
-        "Network under the neck: TAO's names (resnet_50, swin_tiny_patch4_window7_224, ...) or any timm name.",
+        "Network under the neck: TAO's names (resnet_50, swin_tiny_patch4_window7_224, ...), osnet_x1_0, "
+        "osnet_x0_75, osnet_x0_5, osnet_x0_25, or any timm name.",
         popular=True,
     )
     last_stride: int = key(
@@ -28,7 +29,9 @@ class ModelSpec(Section):
         "Initial weights: imagenet (timm's), self (the file of pretrained_model_path), or empty for random ones.",
     )
     pretrained_model_path: str = key(
-        "", "File of initial weights for the backbone; once set, it is read whatever pretrain_choice is."
+        "",
+        "Initial weights, of this or another program: a file, a URI (file://, https://, s3://), or package:NAME/FILE "
+        "for a file of an installed package. Once set, they are read whatever pretrain_choice is.",
     )
     input_channels: int = key(3, "Colour channels.", ge=3, le=3, no_effect="images are always read as RGB")
     input_width: int = key(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from reid.actions.evaluate import evaluate
 from reid.actions.train import train
 from reid.errors import CheckpointError, DataError, ReidError, SpecError, StorageError
 from reid.model.checkpoint import load_checkpoint
+from reid.model.selection import LATEST
 from tests.actions.conftest import MakeSpec, Places
 from tests.actions.helpers import equal, latest_weights, names, rows, status
 
@@ -227,6 +229,26 @@ def test_a_training_starts_from_the_weights_of_an_earlier_one(
     assert learnt
     assert all(torch.equal(before[name], after[name]) for name in learnt)
     assert not torch.equal(before["classifier.weight"], after["classifier.weight"])
+
+
+def test_what_a_training_started_from_is_in_its_folder_and_in_its_checkpoints_also_after_a_resume(
+    trained: Path, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    weights = trained / "train" / "model_best.pth"
+    start = f"model.pretrained_model_path={weights.as_uri()}"
+
+    train(make_spec("train", tmp_path, "train.num_epochs=1", start))
+    first = load_checkpoint(tmp_path / "train" / LATEST).provenance["pretrained"]
+    train(make_spec("train", tmp_path, "train.num_epochs=2", start))
+
+    resumed = load_checkpoint(tmp_path / "train" / LATEST)
+    assert json.loads((tmp_path / "train" / "pretrained.json").read_text()) == first
+    assert (resumed.epoch, resumed.provenance["pretrained"]) == (1, first)
+    assert first["source"] == weights.as_uri()
+    assert (first["layout"], first["loaded"]) == ("reid", first["backbone_tensors"])
+    assert first["parts"] == ["reduction", "neck"]
+    assert first["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert load_checkpoint(weights).provenance["pretrained"] is None
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ from reid.data.augment import Augmentation  # noqa: E402
 from reid.data.pack import pack_images  # noqa: E402
 from reid.data.readers import read_market1501  # noqa: E402
 from reid.model.network import ReidNetwork  # noqa: E402
-from reid.model.weights import load_file  # noqa: E402
+from reid.model.weights.loading import load_file  # noqa: E402
 from reid.retrieval.distance import EuclideanDistance  # noqa: E402
 from reid.retrieval.embeddings import Embeddings  # noqa: E402
 from reid.retrieval.metrics import measure  # noqa: E402
@@ -245,7 +245,7 @@ def _product_epochs(spec: ReIdentificationSpec) -> Iterator[tuple[float, float]]
 
 def _plain_epochs(spec: ReIdentificationSpec) -> Iterator[tuple[float, float]]:
     network, criterion, dataset = _plain_parts(spec)
-    load_file(network.backbone, Path(spec.model.pretrained_model_path), settings=network.settings)
+    load_file(network, Path(spec.model.pretrained_model_path))
     schedule = schedule_of(spec)
     rates = [spec.train.optim.base_lr * schedule.factor(epoch) for epoch in range(spec.train.num_epochs)]
     for seconds, _ in plain.training_epochs(network, criterion, dataset, batch=64, rates=rates, workers=2):

@@ -20,7 +20,7 @@ from reid.model.jigsaw import patch_order
 from reid.model.network import ReidNetwork
 from reid.model.settings import NetworkSettings
 from reid.model.side import SideEmbedding
-from reid.model.weights import load_file
+from reid.model.weights.loading import load_file
 
 HEIGHT, WIDTH, DIM = 64, 32, 64  # test_vit has patches of 16 x 16: 4 rows of 2, behind a class token
 
@@ -68,10 +68,11 @@ def test_taos_default_stride_leaves_every_network_its_own_patches() -> None:
 def test_square_weights_are_resampled_to_the_grid_of_overlapping_patches(tmp_path: Path) -> None:
     square = timm.create_model("test_vit", num_classes=0)
     torch.save(square.state_dict(), tmp_path / "weights.pth")
-    wanted = settings(stride_size=(12, 8))
-    vit: Any = build_backbone(wanted)
+    ours = network(stride_size=(12, 8))
 
-    report = load_file(vit, tmp_path / "weights.pth", settings=wanted)
+    report = load_file(ours, tmp_path / "weights.pth")
+
+    vit = ours.backbone
 
     assert (report.missing, report.mismatched) == ((), ())
     table = square.pos_embed.detach()
@@ -87,17 +88,18 @@ def test_square_weights_are_resampled_to_the_grid_of_overlapping_patches(tmp_pat
 def test_weights_of_ours_move_between_strides(
     trained_with: tuple[int, int], used_with: tuple[int, int], tmp_path: Path
 ) -> None:
-    trained, wanted = settings(stride_size=trained_with), settings(stride_size=used_with)
+    trained = settings(stride_size=trained_with)
     theirs: Any = build_backbone(trained)
     rows, columns = theirs.patch_embed.grid_size
     with torch.no_grad():  # positions that say which row they are in
         theirs.pos_embed[:, 1:] = torch.arange(float(rows)).repeat_interleave(columns)[None, :, None]
     state = {f"network.backbone.{name}": tensor for name, tensor in theirs.state_dict().items()}
     torch.save({"state_dict": state, "reid": {"network": trained.to_dict()}}, tmp_path / "model.pth")
-    ours: Any = build_backbone(wanted)
+    loaded = network(stride_size=used_with)
 
-    report = load_file(ours, tmp_path / "model.pth", settings=wanted)
+    report = load_file(loaded, tmp_path / "model.pth")
 
+    ours = loaded.backbone
     assert (report.missing, report.mismatched) == ((), ())
     grid = ours.pos_embed.detach()[0, 1:, 0].view(ours.patch_embed.grid_size)
     assert torch.allclose(grid, grid[:, :1].expand_as(grid), atol=1e-5)

@@ -16,7 +16,7 @@ from reid.actions.scoring import QueryAndGallery, rank_by
 from reid.actions.settings import network_settings_of, preprocess_of
 from reid.actions.subsets import open_subsets
 from reid.model.network import ReidNetwork
-from reid.model.weights import load_file
+from reid.model.weights.loading import load_file
 from reid.retrieval.metrics import measure
 from reid.spec.load import load_spec
 from reid.spec.re_identification import ReIdentificationSpec
@@ -113,7 +113,7 @@ def _untrained(project: Project) -> dict[str, float]:
     ).spec
     torch.manual_seed(spec.train.seed)
     network = ReidNetwork(network_settings_of(spec, num_classes=62))
-    load_file(network.backbone, Path(spec.model.pretrained_model_path))
+    load_file(network, Path(spec.model.pretrained_model_path))
     places = {
         "query": ("dataset.query_dataset_dir", spec.dataset.query_dataset_dir),
         "gallery": ("dataset.test_dataset_dir", spec.dataset.test_dataset_dir),

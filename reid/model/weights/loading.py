@@ -1,0 +1,141 @@
+"""Fills a network with initial weights, and says what it took and what it did not.
+
+The backbone's tensors are taken by name (see `layouts.py`), or, from a file of which no name is known, by order, when
+all shapes agree in the backbone's order. Neck and reduction are taken along when the file has them and both fit: they
+were trained together. Under half of the backbone is an error: no training starts from random weights by accident.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import timm
+from torch import Tensor, nn
+
+from reid.errors import CheckpointError
+from reid.files import sha256_of
+from reid.model.hub import hub_or_cache
+from reid.model.network import ReidNetwork
+from reid.model.settings import OSNETS, TAO_RESNETS, NetworkSettings
+from reid.model.weights.mapping import map_by_order, map_names
+from reid.model.weights.parts import take_parts
+from reid.model.weights.positions import converted
+from reid.model.weights.reading import read_weights
+from reid.model.weights.report import Mismatch, WeightReport, some
+
+log = logging.getLogger(__name__)
+
+_LEAST = 0.5
+_UNKNOWN = "the network has no tensor of this name"
+
+
+def load_file(network: ReidNetwork, path: Path, *, source: str = "", encryption_key: str = "") -> WeightReport:
+    """Fills a network from a file of this or another program; the ID classifier is left out.
+
+    Args:
+        network: changed in place.
+        path: a state dict, or a checkpoint that holds one, of any program in `LAYOUTS`; or a `.safetensors` file. The
+            images behind a file of another program are taken to be of timm's size for the network.
+        source: what to call the file; its path when not given.
+        encryption_key: passphrase, needed for an encrypted checkpoint of this package alone.
+
+    Raises:
+        CheckpointError: not a weights file, or under half of the backbone's tensors match.
+    """
+    weights, origin = read_weights(path, encryption_key=encryption_key)
+    return _fill(network, weights, source or str(path), origin=origin, sha256=sha256_of(path))
+
+
+def load_imagenet(network: ReidNetwork) -> WeightReport:
+    """Fills a network's backbone with timm's own ImageNet weights, from its hub or local cache.
+
+    Raises:
+        CheckpointError: timm has no such weights, or the hub cannot be reached.
+    """
+    name = network.settings.backbone
+    timm_name = TAO_RESNETS.get(name, name)
+    if name in OSNETS:
+        raise CheckpointError(
+            f"model.pretrain_choice=imagenet with model.backbone={name}",
+            "timm, whose weights that means, has no OSNet",
+            "fetch torchreid's ImageNet file of this network and give it with model.pretrained_model_path=FILE, or ask "
+            'for random weights with model.pretrain_choice=""',
+        )
+    try:
+        with hub_or_cache():
+            weights = timm.create_model(timm_name, pretrained=True, num_classes=0).state_dict()
+    except Exception as error:  # the hub's client raises many kinds; every one means: no weights
+        raise CheckpointError(
+            f"model.pretrain_choice=imagenet, and timm's weights of {timm_name} cannot be had here "
+            f"({type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else 'no detail'})",
+            "starting from random weights instead would be a different experiment without saying so",
+            "give a file with model.pretrained_model_path=FILE, or ask for random weights with "
+            'model.pretrain_choice=""',
+        ) from error
+    return _fill(network, weights, f"timm ({timm_name})")
+
+
+def _fill(
+    network: ReidNetwork,
+    weights: dict[str, Tensor],
+    source: str,
+    *,
+    origin: NetworkSettings | None = None,
+    sha256: str = "",
+) -> WeightReport:
+    """Fills the network with what fits of `weights`, which `origin`, where known, describes."""
+    backbone: nn.Module = network.backbone
+    own, weights = _without_counters(backbone.state_dict()), _without_counters(weights)
+    found = map_names(weights, own)
+    theirs = converted(found.backbone, backbone, built_from=network.settings, origin=origin)
+    if not theirs.keys() & own.keys() and (ordered := map_by_order(weights, own)):
+        found, theirs = ordered, ordered.backbone
+    taken = {name: tensor for name, tensor in theirs.items() if name in own and tensor.shape == own[name].shape}
+    if len(taken) < _LEAST * len(own):
+        raise CheckpointError(
+            f"{len(taken)} of the backbone's {len(own)} tensors are in {source}, read as {found.layout.title}. "
+            f"It has for example {some(sorted(weights))}; wanted for example {some(sorted(own))}",
+            "most of the network would start from random weights",
+            f"check that model.backbone={network.settings.backbone} is the network the file was made with",
+        )
+    backbone.load_state_dict(taken, strict=False)
+    network.backbone_loaded()
+    parts, refused = take_parts(network, found.parts)
+    not_taken = refused | dict.fromkeys(theirs.keys() - own.keys(), _UNKNOWN)
+    report = WeightReport(
+        source=source,
+        layout=found.layout.name,
+        title=found.layout.title,
+        loaded=len(taken),
+        total=len(own),
+        parts=parts,
+        missing=tuple(sorted(own.keys() - theirs.keys())),
+        mismatched=tuple(
+            Mismatch(name, tuple(theirs[name].shape), tuple(own[name].shape))
+            for name in sorted(theirs.keys() & own.keys() - taken.keys())
+        ),
+        left_out=_by_reason(
+            found.left_out | {found.origins.get(name, name): reason for name, reason in not_taken.items()}
+        ),
+        sha256=sha256,
+    )
+    log.info("%s", report)
+    for tensor in report.mismatched:
+        log.warning(
+            "%s has another shape of this tensor, which therefore starts from random values: %s", source, tensor
+        )
+    return report
+
+
+def _without_counters(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without the batch counters of batch norms: they are no weights, and files of older programs lack them."""
+    return {name: tensor for name, tensor in weights.items() if not name.endswith("num_batches_tracked")}
+
+
+def _by_reason(reasons: dict[str, str]) -> dict[str, tuple[str, ...]]:
+    """Names by the reason they share; both in alphabetical order."""
+    return {
+        reason: tuple(sorted(name for name in reasons if reasons[name] == reason))
+        for reason in sorted(set(reasons.values()))
+    }
