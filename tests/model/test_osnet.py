@@ -101,16 +101,31 @@ def test_the_four_streams_see_3_5_7_and_9_pixels() -> None:
         assert int((seen[0, 0, 7] != 0).sum()) == pixels
 
 
-def test_the_re_identification_network_pools_an_osnet_by_gem_where_asked_and_exports_it(tmp_path: Path) -> None:
+def osnet(*, gem_pooling: bool = False) -> ReidNetwork:
     torch.manual_seed(0)
-    network = ReidNetwork(NetworkSettings("osnet_x0_25", 5, 64, 32, feat_dim=512, gem_pooling=True)).eval()
-    images = torch.randn(3, 3, 64, 32)
+    return ReidNetwork(NetworkSettings("osnet_x0_25", 5, 64, 32, feat_dim=512, gem_pooling=gem_pooling)).eval()
 
-    assert isinstance(network.reduction, nn.Identity)  # 512 numbers, as many as were asked for
-    assert "backbone.global_pool.p" in network.state_dict()
+
+def test_the_re_identification_network_keeps_the_512_numbers_and_pools_by_gem_where_asked() -> None:
+    network = osnet(gem_pooling=True)
+    assert isinstance(network.reduction, nn.Identity)
+    images = torch.randn(2, 3, 64, 32, generator=torch.Generator().manual_seed(1))
+
+    with torch.inference_mode():
+        maps = network.backbone.forward_features(images).clamp(min=1e-6)
+        pooled = maps.pow(3).mean(dim=(2, 3)).pow(1 / 3)
+
+        torch.testing.assert_close(network.backbone(images), network.backbone.fc(pooled))
+
+
+@pytest.mark.slow  # torch's exporter takes 12 s for the many small layers
+def test_the_exported_network_computes_the_same(tmp_path: Path) -> None:
+    network, images = osnet(), torch.randn(3, 3, 64, 32, generator=torch.Generator().manual_seed(1))
     path = str(tmp_path / "osnet.onnx")
     batch = {0: torch.export.Dim("batch", min=1)}
+
     torch.onnx.export(network, (images,), path, dynamo=True, dynamic_shapes={"images": batch}, verbose=False)
+
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (exported,) = session.run(None, {session.get_inputs()[0].name: images[:2].numpy()})
     with torch.inference_mode():

@@ -208,6 +208,17 @@ def test_a_borrowed_start_is_named_with_its_licence_and_a_random_one_is_not(tmp_
     assert ("| start | ImageNet weights of timm |" in text) == bool(model)
 
 
+def test_what_was_taken_of_borrowed_weights_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    initial = {"source": "a.pth", "sha256": "d" * 64, "layout": "fast-reid", "backbone_tensors": 320, "loaded": 318,
+               "parts": ["reduction", "neck"]}  # fmt: skip
+    monkeypatch.setitem(ORIGIN, "pretrained", initial)
+
+    text = card(tmp_path, CardFigures(METRICS), model={"pretrain_choice": "", "pretrained_model_path": "a.pth"})
+
+    taken = "318 of 320 tensors of the backbone, reduction, neck from `a.pth`"
+    assert f"| start | {taken} (names of fast-reid; SHA-256 `{'d' * 64}`) |" in text.splitlines()
+
+
 def test_names_with_markup_stay_text_and_tables_whole(tmp_path: Path) -> None:
     hostile = "a|b`c``<img src=x onerror=alert(1)>\n# Mine"
     metrics = copy.deepcopy(METRICS)
