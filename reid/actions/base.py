@@ -12,7 +12,7 @@ import yaml
 
 from reid.distributed import is_main_process
 from reid.errors import ReidError, StorageError, Terminated
-from reid.files import sole_writer, write_json, write_text
+from reid.files import remove_leftovers, sole_writer, write_json, write_text
 from reid.signals import terminable
 from reid.spec.load import dump_spec
 from reid.spec.re_identification import ReIdentificationSpec
@@ -42,7 +42,9 @@ class ActionRun:
         self.folder = spec.results_folder(action).absolute()
         if self._main:
             stack.enter_context(sole_writer(self.folder))
+            remove_leftovers(self.folder)
         self.status = StatusLog(self.folder / "status.json", enabled=self._main)
+        stack.enter_context(self.status.guarded())
         self.tracker = Run()
 
     def begin(self, spec: ReIdentificationSpec) -> None:
@@ -79,8 +81,9 @@ class ActionRun:
 def action_run(action: str, spec: ReIdentificationSpec) -> Iterator[ActionRun]:
     """Opens the folder of an action, and closes it and its MLflow run by what happened inside.
 
-    status.json ends in SUCCESS, or in FAILURE with the error's own words, and the MLflow run likewise. Processes other
-    than the main one of a distributed training write and track nothing.
+    status.json ends in SUCCESS, or in FAILURE with the error's own words, and the MLflow run likewise; status.json does
+    so even when this process is killed. Processes other than the main one of a distributed training write and track
+    nothing.
 
     Raises:
         SpecError: no results folder is set.
