@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from reid.actions.base import action_run
 from reid.actions.result import ActionResult
-from reid.actions.subsets import Subsets, open_subsets, require_images
+from reid.actions.subsets import Subsets, open_subsets, require_images_and_names
 from reid.data.checks import require_evaluable, require_trainable
-from reid.data.readers import require_named
+from reid.data.merge import require_different
 from reid.errors import DataError, SpecError
 from reid.files import write_json
 from reid.spec.re_identification import ReIdentificationSpec
@@ -38,7 +38,7 @@ def dataset(spec: ReIdentificationSpec) -> ActionResult:
     """Checks the subsets that the `dataset` section names; writes `report.json` and `index.json`.
 
     The index lists each usable image with identity, camera and SHA-256, by names relative to its folder, so that it is
-    the same on every machine.
+    the same on every machine. Where several folders are merged it says which one, and gives the numbers of its names.
 
     Raises:
         SpecError: none of the three places is set.
@@ -56,8 +56,9 @@ def dataset(spec: ReIdentificationSpec) -> ActionResult:
         write_json(index, _index(found.subsets), indent=1)
         figures: dict[str, float | int | str] = {}
         for subset in found.subsets.report.subsets:
-            figures[f"{subset.name}_images"] = subset.labelled
-            figures[f"{subset.name}_identities"] = subset.identities
+            for part in (subset, *(source.report for source in subset.sources)):
+                figures[f"{part.name}_images"] = part.labelled
+                figures[f"{part.name}_identities"] = part.identities
         run.status.write("RUNNING", "Data set checked.", kpi=figures)
         run.tracker.log_metrics({name: float(value) for name, value in figures.items()})
         run.tracker.set_tags(
@@ -103,9 +104,9 @@ def _inspect(spec: ReIdentificationSpec, locations: dict[str, tuple[str, str]]) 
 def _require_usable(spec: ReIdentificationSpec, subsets: Subsets) -> None:
     found = subsets.by_name
     for name, subset in found.items():
-        require_images(subset, KEYS[name])
-        require_named(subset)
+        require_images_and_names(subset, KEYS[name])
     if "train" in found:
+        require_different(subsets.report["train"])
         require_trainable(found["train"], batch_size=spec.dataset.batch_size, num_instances=spec.dataset.num_instances)
     if "query" in found and "gallery" in found:
         require_evaluable(found["query"], found["gallery"])
@@ -116,12 +117,14 @@ def _index(subsets: Subsets) -> dict[str, list[dict[str, str | int]]]:
     return {
         name: [
             {
-                "file": str(record.path.relative_to(subset.root)),
+                **({"source": number} if subset.sources else {}),
+                "file": str(record.path.relative_to(folder.root)),
                 "pid": record.pid,
                 "camid": record.camid,
                 "sha256": digests[record.path],
             }
-            for record in sorted(subset.records + subset.junk)
+            for number, folder in enumerate(subset.folders, start=1)
+            for record in sorted(folder.records + folder.junk)
         ]
         for name, subset in subsets.by_name.items()
     }

@@ -53,8 +53,8 @@ def network_of_training(spec: ReIdentificationSpec, train_set: Subset) -> Networ
     )
     if settings.sie_view and not settings.views:
         raise DataError(
-            f"model.sie_view=true, and none of the {len(train_set.records)} training images in {train_set.root} has a "
-            "view in its name",
+            f"model.sie_view=true, and none of the {len(train_set.records)} training images in {train_set.place} has "
+            "a view in its name",
             "there would be one embedding, the same for every image",
             "name the images <identity>_c<camera>v<view>_..., such as 0007_c2v1_01.jpg, or set model.sie_view=false",
         )

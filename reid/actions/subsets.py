@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from reid.data.cache import cache_folder
 from reid.data.checks import check, usable
 from reid.data.dataset_report import DatasetReport
 from reid.data.images import Preprocess
+from reid.data.merge import merge
 from reid.data.pack import Pack, pack_images
 from reid.data.readers import read_market1501, require_named
 from reid.data.records import Record, Subset
@@ -22,6 +24,7 @@ from reid.retrieval.embeddings import Embeddings, FloatArray
 from reid.spec.re_identification import ReIdentificationSpec
 
 BYTES_PER_GB = 10**9
+MORE_TRAIN = "dataset.more_train_dataset_dirs"
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Subsets:
 
 
 def open_subsets(spec: ReIdentificationSpec, locations: dict[str, tuple[str, str]], *, named: bool = True) -> Subsets:
-    """Fetches, extracts, reads and checks the subsets at some locations.
+    """Fetches, extracts, reads and checks the subsets at some locations; `train` with the further sources of the spec.
 
     Args:
         spec: its `dataset` section says how.
@@ -77,21 +80,45 @@ def open_subsets(spec: ReIdentificationSpec, locations: dict[str, tuple[str, str
     dataset = spec.dataset
     cache_dir = cache_folder(dataset.cache_dir)
     subsets = []
-    for name, (key, location) in locations.items():
-        if not location:
-            raise SpecError(
-                f"{key} is not set",
-                f"there are no {name} images without it",
-                f"add {key}=PLACE: a folder, a .tar, .tar.gz or .zip file, or a URI to one (s3://, https://, file://)",
-            )
-        folder = open_folder(location, cache_dir=cache_dir, max_bytes=int(dataset.max_archive_gb * BYTES_PER_GB))
-        subset = read_market1501(folder, name=name, recursive=dataset.recursive)
+    for name, place in locations.items():
+        more = dataset.more_train_dataset_dirs if name == "train" else ()
+        places = [place, *((MORE_TRAIN, location) for location in more)]
+        folders = [
+            _read(spec, f"{name}_{number}" if more else name, key, location, cache_dir=cache_dir)
+            for number, (key, location) in enumerate(places, start=1)
+        ]
+        subset = merge(name, folders) if more else folders[0]
         if named:
-            require_images(subset, key)
-            require_named(subset)
+            require_images_and_names(subset, place[0])
         subsets.append(subset)
     report = check(*subsets, on_bad_image=dataset.on_bad_image, workers=max(dataset.num_workers, 1))
     return Subsets({subset.name: usable(subset, report) for subset in subsets}, report, cache_dir)
+
+
+def _read(spec: ReIdentificationSpec, name: str, key: str, location: str, *, cache_dir: Path) -> Subset:
+    if not location:
+        raise SpecError(
+            f"{key} is not set",
+            f"there are no {name} images without it",
+            f"add {key}=PLACE: a folder, a .tar, .tar.gz or .zip file, or a URI to one (s3://, https://, file://)",
+        )
+    max_bytes = int(spec.dataset.max_archive_gb * BYTES_PER_GB)
+    folder = open_folder(location, cache_dir=cache_dir, max_bytes=max_bytes)
+    return read_market1501(folder, name=name, recursive=spec.dataset.recursive)
+
+
+def require_images_and_names(subset: Subset, key: str) -> None:
+    """Refuses a subset of which a folder is empty, or has no file whose name gives an identity.
+
+    Args:
+        key: the one of the spec that names the folder; the first, of several that were merged.
+
+    Raises:
+        DataError: there is such a folder.
+    """
+    for folder, its_key in zip(subset.folders, chain([key], repeat(MORE_TRAIN)), strict=False):
+        require_images(folder, its_key)
+        require_named(folder)
 
 
 def require_images(subset: Subset, key: str) -> None:

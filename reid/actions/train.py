@@ -13,6 +13,7 @@ from reid.actions.resume import how_to_go_on, starting_point
 from reid.actions.settings import as_launched, hardware_of, network_of_training
 from reid.actions.subsets import Subsets, open_subsets
 from reid.data.checks import require_evaluable, require_trainable
+from reid.data.merge import require_different
 from reid.distributed import from_main
 from reid.errors import Terminated
 from reid.model.selection import BEST, LATEST
@@ -93,6 +94,7 @@ def _locations(spec: ReIdentificationSpec) -> dict[str, tuple[str, str]]:
 
 
 def _require_usable(spec: ReIdentificationSpec, subsets: Subsets) -> None:
+    require_different(subsets.report["train"])
     require_trainable(subsets["train"], batch_size=spec.dataset.batch_size, num_instances=spec.dataset.num_instances)
     if "query" in subsets.by_name:
         require_evaluable(subsets["query"], subsets["gallery"])

@@ -191,6 +191,7 @@ def _module(
             "train_identities": report.identities,
             "train_cameras": list(report.cameras),
             "pretrained": initial.to_dict() if initial else None,
+            **({"train_sources": [source.origin() for source in report.sources]} if report.sources else {}),
         },
     }
     return ReidModule(

@@ -38,11 +38,18 @@ def across_rows(across: CrossReport) -> list[tuple[str, str]]:
 def notes(report: DatasetReport) -> Iterator[str]:
     """Lines below the tables: where each subset lies, and the first names of what was counted as odd."""
     for subset in report.subsets:
-        yield f"{subset.name}: {subset.root}"
-        yield from _named("names that do not follow the naming", subset.unmatched)
-        yield from _named("other files", subset.foreign)
-        yield from _named("unreadable", [path.name for path in subset.unreadable])
-        yield from _named("seen by one camera alone", [str(pid) for pid in subset.single_camera])
+        if subset.sources:
+            yield f"{subset.name}: {len(subset.sources)} folders, whose identities and cameras are kept apart"
+            repeated = [f"{later} = {earlier}" for later, earlier in subset.repeated]
+            yield from _named("files with the bytes of one in an earlier folder", repeated)
+        for folder in subset.folders:
+            yield f"{folder.name}: {folder.root}"
+            if subset.sources:
+                yield f"  {folder.labelled:,} images, {folder.identities:,} identities, {len(folder.cameras)} cameras"
+            yield from _named("names that do not follow the naming", folder.unmatched)
+            yield from _named("other files", folder.foreign)
+            yield from _named("unreadable", [path.name for path in folder.unreadable])
+            yield from _named("seen by one camera alone", [str(pid) for pid in folder.single_camera])
     if report.across:
         yield from _named("queries without a match", report.across.without_match, indent="")
         missing = [str(pid) for pid in report.across.missing_identities]

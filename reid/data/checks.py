@@ -14,8 +14,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from reid.data.dataset_report import EXAMPLES, CrossReport, DatasetReport, SubsetReport
+from reid.data.dataset_report import EXAMPLES, CrossReport, DatasetReport, SourceReport, SubsetReport
 from reid.data.images import decode
+from reid.data.merge import merged_fingerprint, repeated
 from reid.data.parallel import map_chunks
 from reid.data.progress import progress
 from reid.data.records import Record, Subset, fingerprint
@@ -39,12 +40,13 @@ def check(
         DataError: `on_bad_image` is "error" and an image cannot be decoded; or every image of a subset is unreadable.
     """
     digests: dict[Path, str] = {}
-    reports = []
-    for subset in subsets:
-        unreadable = _decode_all(subset, digests, workers=workers)
-        if unreadable and (on_bad_image == "error" or len(unreadable) == len(subset.images)):
-            raise _unreadable(subset, unreadable)
-        reports.append(_report(subset, unreadable, digests))
+    unreadable: dict[Path, str] = {}
+    for folder in (folder for subset in subsets for folder in subset.folders):
+        bad = _decode_all(folder, digests, workers=workers)
+        if bad and (on_bad_image == "error" or len(bad) == len(folder.images)):
+            raise _unreadable(folder, bad)
+        unreadable |= bad
+    reports = [_report(subset, unreadable, digests) for subset in subsets]
     report = DatasetReport(tuple(reports), across=None, digests=digests)
     by_name = {subset.name: usable(subset, report) for subset in subsets}
     if "query" in by_name and "gallery" in by_name:
@@ -62,6 +64,7 @@ def usable(subset: Subset, report: DatasetReport) -> Subset:
         records=tuple(record for record in subset.records if record.path not in bad),
         junk=tuple(record for record in subset.junk if record.path not in bad),
         unmatched=tuple(path for path in subset.unmatched if path not in bad),
+        sources=tuple(replace(source, subset=usable(source.subset, report)) for source in subset.sources),
     )
 
 
@@ -75,7 +78,7 @@ def require_trainable(train: Subset, *, batch_size: int, num_instances: int) -> 
     found = len(train.pids)
     if found < needed:
         raise DataError(
-            f"the train folder {train.root} has {found} identities ({len(train.records)} images)",
+            f"{train.place} {'have' if train.sources else 'has'} {found} identities ({len(train.records)} images)",
             f"a batch of {batch_size} images, {num_instances} of each identity, needs {needed}",
             f"add identities, or set dataset.batch_size={found * num_instances}" if found > 1 else "add identities",
         )
@@ -146,6 +149,10 @@ def _hash_and_decode(paths: Sequence[Path]) -> list[tuple[Path, str, str]]:
 
 def _report(subset: Subset, unreadable: dict[Path, str], digests: dict[Path, str]) -> SubsetReport:
     records = [record for record in subset.records if record.path not in unreadable]
+    sources = tuple(
+        SourceReport(_report(source.subset, unreadable, digests), source.pid_offset, source.camid_offset)
+        for source in subset.sources
+    )
     return SubsetReport(
         name=subset.name,
         root=subset.root,
@@ -157,9 +164,13 @@ def _report(subset: Subset, unreadable: dict[Path, str], digests: dict[Path, str
         distractors=sum(record.pid == DISTRACTOR_PID for record in records),
         unmatched=tuple(path.name for path in subset.unmatched),
         foreign=subset.foreign,
-        unreadable=unreadable,
+        unreadable={path: unreadable[path] for path in subset.images if path in unreadable},
         single_camera=_single_camera(records),
-        fingerprint=fingerprint(subset.images, [digests[path] for path in subset.images]),
+        fingerprint=merged_fingerprint([source.report.fingerprint for source in sources])
+        if sources
+        else fingerprint(subset.images, [digests[path] for path in subset.images]),
+        sources=sources,
+        repeated=repeated(subset, digests),
     )
 
 

@@ -17,7 +17,7 @@ class SubsetReport:
 
     Attributes:
         name: "train", "query" or "gallery".
-        root: the folder.
+        root: the folder; of several that were merged, the first.
         images: image files found, whatever their names.
         labelled: readable images with an identity, distractors included, junk left out.
         identities: distinct ones among the labelled, distractors left out.
@@ -29,6 +29,8 @@ class SubsetReport:
         unreadable: images that cannot be decoded, and why.
         single_camera: identities that only one camera sees in this subset, sorted.
         fingerprint: of the names and contents of all image files; the same from a folder and from its archive.
+        sources: the folders that were merged, each in its own numbers; empty for a single one.
+        repeated: pairs of files with the same bytes in two of those folders, the later folder's first.
     """
 
     name: str
@@ -44,12 +46,29 @@ class SubsetReport:
     unreadable: dict[Path, str]
     single_camera: tuple[int, ...]
     fingerprint: str
+    sources: tuple[SourceReport, ...] = ()
+    repeated: tuple[tuple[Path, Path], ...] = ()
+
+    @property
+    def folders(self) -> tuple[SubsetReport, ...]:
+        """The report of each folder, in the numbers that its file names give."""
+        return tuple(source.report for source in self.sources) or (self,)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; of long lists the count and the first three."""
+        """Plain values for JSON; of long lists the count and the first three. What was merged lists its folders."""
+        if self.sources:
+            return self._counts() | {
+                "files_in_several_sources": _counted([f"{a} = {b}" for a, b in self.repeated]),
+                "sources": [source.to_dict() for source in self.sources],
+            }
+        return self._counts() | {
+            "root": str(self.root),
+            "unreadable": {str(path.relative_to(self.root)): reason for path, reason in self.unreadable.items()},
+        }
+
+    def _counts(self) -> dict[str, Any]:
         return {
             "name": self.name,
-            "root": str(self.root),
             "images": self.images,
             "labelled": self.labelled,
             "identities": self.identities,
@@ -58,9 +77,38 @@ class SubsetReport:
             "distractors": self.distractors,
             "unmatched": _counted(self.unmatched),
             "foreign": _counted(self.foreign),
-            "unreadable": {str(path.relative_to(self.root)): reason for path, reason in self.unreadable.items()},
             "single_camera_identities": list(self.single_camera),
             "fingerprint": self.fingerprint,
+        }
+
+
+@dataclass(frozen=True)
+class SourceReport:
+    """One of the folders of a merged subset.
+
+    Attributes:
+        report: of the folder alone, in its own numbers.
+        pid_offset: what was added to its identities.
+        camid_offset: what was added to its cameras.
+    """
+
+    report: SubsetReport
+    pid_offset: int
+    camid_offset: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return self.report.to_dict() | {"pid_offset": self.pid_offset, "camid_offset": self.camid_offset}
+
+    def origin(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it: enough to find the original number of each of its classes."""
+        return {
+            "fingerprint": self.report.fingerprint,
+            "images": self.report.labelled,
+            "identities": self.report.identities,
+            "cameras": list(self.report.cameras),
+            "pid_offset": self.pid_offset,
+            "camid_offset": self.camid_offset,
         }
 
 

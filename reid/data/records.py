@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from reid.labels import DISTRACTOR_PID
@@ -17,7 +17,7 @@ class Record:
     Attributes:
         path: absolute path of the image file.
         pid: person identity; `JUNK_PID`, `DISTRACTOR_PID` or a positive number.
-        camid: camera number exactly as the file name gives it (Market-1501 counts from 1).
+        camid: camera number exactly as the file name gives it (Market-1501 counts from 1), unless `merge` moved it.
         view: number of the view, for names that give one (see `view_of`).
     """
 
@@ -29,15 +29,16 @@ class Record:
 
 @dataclass(frozen=True)
 class Subset:
-    """The images of one folder (train, query or gallery), in sorted order of their paths.
+    """The images of one folder (train, query or gallery), in sorted order of their paths; or of several, merged.
 
     Attributes:
         name: what the messages call it, e.g. "train", "query", "gallery".
-        root: the folder that was read.
+        root: the folder that was read; of several, the first.
         records: images with an identity, junk excluded.
         junk: images labelled -1; dropped from training and evaluation, still embedded by `inference`.
         unmatched: image files whose names do not follow the naming; counted and named, never guessed at.
         foreign: other files in the folder (`Thumbs.db`, `LICENSE`), by relative name.
+        sources: the folders that were merged; empty for a single one. See `merge`.
     """
 
     name: str
@@ -45,7 +46,19 @@ class Subset:
     records: tuple[Record, ...]
     junk: tuple[Record, ...] = ()
     unmatched: tuple[Path, ...] = ()
-    foreign: tuple[str, ...] = field(default=())
+    foreign: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def folders(self) -> tuple[Subset, ...]:
+        """What was read from each folder, with the numbers that its file names give."""
+        return tuple(source.subset for source in self.sources) or (self,)
+
+    @property
+    def place(self) -> str:
+        """The folder or folders, for messages."""
+        roots = ", ".join(str(folder.root) for folder in self.folders)
+        return f"the {self.name} folder{'s' if self.sources else ''} {roots}"
 
     @property
     def images(self) -> tuple[Path, ...]:
@@ -71,6 +84,21 @@ class Subset:
     def num_distractors(self) -> int:
         """Images with identity 0."""
         return sum(r.pid == DISTRACTOR_PID for r in self.records)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One of the folders that make up a merged subset.
+
+    Attributes:
+        subset: as it was read.
+        pid_offset: added to its identities in the merged subset; junk and distractors keep theirs.
+        camid_offset: added to its cameras there.
+    """
+
+    subset: Subset
+    pid_offset: int
+    camid_offset: int
 
 
 def fingerprint(paths: Sequence[Path], digests: Sequence[str]) -> str:

@@ -38,7 +38,8 @@ class Checkpoint:
         network: how to build it.
         weights: tensors of the network, by name; of its moving average where the training kept one.
         preprocess: how its images are made, as `Preprocess.to_dict` writes it.
-        pids: training identity of each class.
+        pids: training identity of each class. Where several folders were merged, those of each but the first are
+            moved: `provenance["train_sources"]` then lists for each folder what was added (`pid_offset`).
         metrics: of the last validation before it was written; empty before the first.
         metrics_epoch: the epoch that validation measured; None before the first.
         history: a row of figures for each epoch so far, as in metrics.csv; None when an older version wrote it.

@@ -67,6 +67,7 @@ def check_keys_together(spec: ReIdentificationSpec, action: str, problems: list[
         )
     if action in _TRAINING:
         _check_batch(spec, problems)
+        _check_sources(spec, problems)
         _check_center_loss(spec, problems, warnings)
         _check_head(spec, warnings)
         _check_early_stopping(spec, problems)
@@ -98,6 +99,28 @@ def _check_batch(spec: ReIdentificationSpec, problems: list[Problem]) -> None:
                 f"use dataset.batch_size={smallest} or more, or fewer num_instances",
             )
         )
+
+
+def _check_sources(spec: ReIdentificationSpec, problems: list[Problem]) -> None:
+    first, more = spec.dataset.train_dataset_dir, spec.dataset.more_train_dataset_dirs
+    if more and not first:
+        problems.append(
+            Problem(
+                f"dataset.more_train_dataset_dirs names {len(more)} source(s), and dataset.train_dataset_dir none",
+                "further sources are merged with a first one",
+                f"set dataset.train_dataset_dir={more[0]} and leave it out of the list",
+            )
+        )
+    if "" in more:
+        problems.append(Problem("dataset.more_train_dataset_dirs has an empty place", "", "take it out of the list"))
+    problems.extend(
+        Problem(
+            f"dataset.train_dataset_dir and dataset.more_train_dataset_dirs name {place} twice",
+            "every person in it would be two identities",
+            "name each source once",
+        )
+        for place in sorted({place for place in more if place and (first, *more).count(place) > 1})
+    )
 
 
 def _check_center_loss(spec: ReIdentificationSpec, problems: list[Problem], warnings: list[str]) -> None:

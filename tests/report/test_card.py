@@ -89,14 +89,22 @@ METRICS: dict[str, Any] = {
 }
 
 
-def card(folder: Path, figures: CardFigures, *, file: str = "best.pth", name: str = "reid", **spec: Any) -> str:
+def card(
+    folder: Path,
+    figures: CardFigures,
+    *,
+    file: str = "best.pth",
+    name: str = "reid",
+    origin: dict[str, Any] = ORIGIN,
+    **spec: Any,
+) -> str:
     checkpoint = CardCheckpoint(
         file=file,
         sha256="c" * 64,
         epoch=19,
         step=1200,
         network={"backbone": "resnet_50", "neck": "bnneck", "neck_feat": "after", "with_flip_feature": False},
-        provenance=ORIGIN,
+        provenance=origin,
         spec={**SPEC, **spec},
     )
     path = write_card(
@@ -191,6 +199,20 @@ def test_origin_parity_and_every_setting_are_told(tmp_path: Path) -> None:
         assert line in text.splitlines()
     assert "on 64 pictures\n(query images), in batches of 1, 3, 64:" in text
     assert yaml.safe_load(text.partition("```yaml\n")[2].partition("\n```")[0]) == SPEC
+
+
+def test_merged_training_sources_are_told_one_by_one_with_the_cameras_of_their_own_files(tmp_path: Path) -> None:
+    source = {"images": 1, "identities": 1, "cameras": [2], "fingerprint": "9" * 64, "pid_offset": 0}
+    merged = {**ORIGIN, "train_sources": [{**source, "images": 12935, "identities": 750, "cameras": [1, 2]}, source]}
+    dataset = {**SPEC["dataset"], "more_train_dataset_dirs": ["more|1.tar"]}
+
+    lines = card(tmp_path, CardFigures(METRICS), origin=merged, dataset=dataset).splitlines()
+
+    at = lines.index("| from | `train.tar` |")
+    assert lines[at + 1] == "| and from | `more`&#124;`1.tar` |"
+    assert "| cameras | 3 |" in lines
+    assert "| source 1 | 12,935 pictures of 750 people by 2 cameras (1, 2), fingerprint `999999999999` |" in lines
+    assert "| source 2 | 1 picture of 1 person by 1 camera (2), fingerprint `999999999999` |" in lines
 
 
 def test_what_the_model_must_not_be_used_for_stands_before_the_figures(tmp_path: Path) -> None:
