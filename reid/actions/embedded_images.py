@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reid.actions.embedded import Embedded
+from reid.actions.engine import embedder_of
 from reid.actions.handover import hand_over
 from reid.actions.processes import processes
 from reid.actions.scoring import QueryAndGallery, batch_size_of
@@ -50,8 +51,11 @@ class EvaluationImages:
         hardware = hardware_of(spec, "evaluate")
         preprocess = Preprocess.from_dict(checkpoint.preprocess)
         test_set = QueryAndGallery.of(subsets, preprocess, workers=spec.dataset.num_workers)
-        network = checkpoint.build_network().to(hardware.device)
+        images = len(test_set.query_pack) + len(test_set.gallery_pack)
         with processes("evaluate", spec, hardware):
+            network, engine = embedder_of(
+                spec, checkpoint, test_set.query_pack, images=images, hardware=hardware, cache_dir=subsets.cache_dir
+            )
             sides = test_set.embed(network, batch_size=batch_size_of(spec, "evaluate"), device=hardware.device)
         if sides is None:
             return None
@@ -70,6 +74,7 @@ class EvaluationImages:
                 "checkpoint": checkpoint.path.name,
                 "checkpoint_epoch": checkpoint.epoch,
                 "checkpoint_sha256": sha256_of(checkpoint.path),
+                "embedding_engine": engine,
             },
             device=hardware.device,
         )

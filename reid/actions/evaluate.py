@@ -40,6 +40,8 @@ def evaluate(spec: ReIdentificationSpec) -> ActionResult:
         run.tracker.log_metrics(figures)
         protocol = {f"protocol.{name}": str(value) for name, value in measured.protocol.items()}
         run.tracker.set_tags({"test_set": embedded.test_set, **protocol})
+        if engine := embedded.facts.get("embedding_engine"):
+            run.tracker.set_tags({"embedding_engine": engine})
         for path in files.values():
             run.tracker.log_artifact(path)
         return ActionResult("evaluate", run.folder, dict(figures), files, run.tracker.id)

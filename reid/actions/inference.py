@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reid.actions.base import action_run
+from reid.actions.engine import embedder_of
 from reid.actions.handover import hand_over
 from reid.actions.processes import processes
 from reid.actions.result import ActionResult
@@ -55,17 +56,21 @@ def inference(spec: ReIdentificationSpec) -> ActionResult:
         preprocess = Preprocess.from_dict(checkpoint.preprocess)
         pack = subsets.pack([path for _, path in images], preprocess, workers=spec.dataset.num_workers)
         hardware = hardware_of(spec, "inference")
-        network = checkpoint.build_network().to(hardware.device)
-        with processes("inference", spec, hardware), progress("embedding", len(images), unit="images") as advance:
-            vectors = embed_pack(
-                network, pack, records, preprocess, batch_size_of(spec, "inference"), hardware.device, progress=advance
+        with processes("inference", spec, hardware):
+            network, engine = embedder_of(
+                spec, checkpoint, pack, images=len(images), hardware=hardware, cache_dir=subsets.cache_dir
             )
+            with progress("embedding", len(images), unit="images") as advance:
+                vectors = embed_pack(
+                    *(network, pack, records, preprocess, batch_size_of(spec, "inference"), hardware.device),
+                    progress=advance,
+                )
         if vectors is None:  # this process has embedded its share; the main one goes on
             return ActionResult("inference", run.folder, {}, {}, None)
         output = Path(spec.inference.output_file)
         table = run.folder / "embeddings.parquet"
         write_inference_json(output, [path for _, path in images], vectors)
-        write_embeddings_table(table, images, records, vectors, made_by=_made_by(checkpoint))
+        write_embeddings_table(table, images, records, vectors, made_by=_made_by(checkpoint, engine))
         figures: dict[str, float | int | str] = {
             "images": len(images),
             "embedding_size": int(vectors.shape[1]),
@@ -73,6 +78,7 @@ def inference(spec: ReIdentificationSpec) -> ActionResult:
         }
         run.status.write("RUNNING", "Embeddings written.", kpi=figures)
         run.tracker.log_metrics({name: float(value) for name, value in figures.items()})
+        run.tracker.set_tags({"embedding_engine": engine})
         run.tracker.log_artifact(table)
         return ActionResult(
             "inference", run.folder, figures, {"inference": output, "embeddings": table}, run.tracker.id
@@ -130,7 +136,7 @@ def _records(subsets: dict[str, Subset], images: Sequence[tuple[str, Path]]) -> 
     return [known.get(image) for image in images]
 
 
-def _made_by(checkpoint: Checkpoint) -> dict[str, Any]:
+def _made_by(checkpoint: Checkpoint, engine: str) -> dict[str, Any]:
     return {
         "checkpoint": str(checkpoint.path.absolute()),
         "checkpoint_sha256": sha256_of(checkpoint.path),
@@ -138,4 +144,5 @@ def _made_by(checkpoint: Checkpoint) -> dict[str, Any]:
         "neck_feat": checkpoint.network.neck_feat,
         "with_flip_feature": checkpoint.network.with_flip_feature,
         "l2_normalised": False,
+        "embedding_engine": engine,
     }

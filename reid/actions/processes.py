@@ -26,7 +26,7 @@ from torch.distributed.rendezvous import rendezvous
 from reid.devices import Hardware
 from reid.distributed import launched
 from reid.errors import ReidError, SpecError
-from reid.spec.load import dump_spec
+from reid.spec.load import KEY_VARIABLE, dump_spec
 from reid.spec.re_identification import ReIdentificationSpec
 
 log = logging.getLogger(__name__)
@@ -91,9 +91,10 @@ def _started(action: str, spec: ReIdentificationSpec, hardware: Hardware) -> Ite
     if not spec.cpu_threads and "OMP_NUM_THREADS" not in os.environ:  # processes share the cores
         shared["OMP_NUM_THREADS"] = str(max(len(os.sched_getaffinity(0)) // count, 1))
         torch.set_num_threads(int(shared["OMP_NUM_THREADS"]))
+    if spec.encryption_key:
+        shared[KEY_VARIABLE] = spec.encryption_key
     with tempfile.TemporaryDirectory(prefix="reid-processes-") as folder:
         file = Path(folder) / "experiment.yaml"
-        file.touch(mode=0o600)
         file.write_text(dump_spec(spec), encoding="utf-8")
         others: list[_Other] = []
         try:

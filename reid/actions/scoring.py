@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from reid.data.side import Side
     from reid.model.extract import ImageRows
-    from reid.model.network import ReidNetwork
 
 _LISTED = 10  # candidates of a query in the report, however few `re_ranking.max_rank` draws
 
@@ -60,7 +59,7 @@ class QueryAndGallery:
         )
 
     def embed(
-        self, network: ReidNetwork, *, batch_size: int, device: torch.device
+        self, network: nn.Module, *, batch_size: int, device: torch.device
     ) -> tuple[Embeddings, Embeddings] | None:
         """Embeddings of query and gallery with their labels; None in other processes than the main one."""
         query = embed_pack(network, self.query_pack, self.query.records, self.preprocess, batch_size, device)
@@ -71,7 +70,7 @@ class QueryAndGallery:
 
 
 def embed_pack(
-    network: ReidNetwork,
+    network: nn.Module,
     pack: Pack,
     records: Sequence[Record | None],
     preprocess: Preprocess,
@@ -85,7 +84,9 @@ def embed_pack(
         records: what is known of each image, for networks that look at its camera or view; None where its name says
             nothing.
     """
-    side = network.side_of(records)
+    from reid.model.network import ReidNetwork  # needs torch, which a ranking of embeddings does not
+
+    side = network.side_of(records) if isinstance(network, ReidNetwork) else None
     return embed_pixels(network, pack.images, len(pack), preprocess, batch_size, device, progress, side)
 
 

@@ -111,12 +111,15 @@ def load_spec(action: str = "", file: Path | str | None = None, overrides: Seque
     return LoadedSpec(spec, report)
 
 
-def dump_spec(spec: ReIdentificationSpec) -> str:
+def dump_spec(spec: ReIdentificationSpec, *, given_only: bool = False) -> str:
     """The resolved spec as YAML; loading it gives an equal spec.
 
     A passphrase is not in it: `KEY_REFERENCE` stands there instead, so that loading asks for it in the environment.
+
+    Args:
+        given_only: leave out what nobody set, and an action may take from its checkpoint.
     """
-    values = without_passphrase(_literal(spec.model_dump(mode="json")))
+    values = without_passphrase(_literal(spec.model_dump(mode="json", exclude_unset=given_only)))
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
 
 

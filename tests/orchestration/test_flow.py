@@ -153,9 +153,9 @@ def test_training_on_two_processes_runs_as_a_command_and_not_as_a_second_flow(in
 def test_a_training_command_that_fails_keeps_its_class_and_words(inside: Project) -> None:
     from reid.errors import DataError
     from reid.spec.load import load_spec
-    from tasks.train import train_as_command
+    from tasks.command import run_command
 
     (inside.folder / "empty").mkdir()
     given = ("device=cpu", "train.num_gpus=2", "dataset.train_dataset_dir=empty", "mlflow.enable=false")
     with pytest.raises(DataError, match="empty"):
-        train_as_command(load_spec("train", "params.yaml", given).spec)
+        run_command("train", load_spec("train", "params.yaml", given).spec)

@@ -26,8 +26,9 @@ from reid.errors import DataError, FetchError, ReidError, SpecError
 from reid.files import sole_writer
 from reid.spec.load import load_spec
 from tasks.artifacts import MAX_WIDTH, data_uri, metrics_table
+from tasks.command import run_command
 from tasks.policy import lost_connection
-from tasks.train import train_as_command, train_task
+from tasks.train import train_task
 
 ROOT = Path(__file__).parents[2]
 
@@ -97,8 +98,8 @@ def test_a_training_command_that_dies_early_is_not_given_the_error_of_an_earlier
         sole_writer(folder),
         pytest.raises(ReidError) as failed,
     ):  # the command finds the folder taken, and writes nothing
-        train_as_command(spec)
-    assert "the training ended with exit code" in failed.value.found
+        run_command("train", spec)
+    assert "train ended with exit code" in failed.value.found
     assert "an old story" not in str(failed.value)
 
 
