@@ -21,7 +21,6 @@ from reid.errors import SpecError
 from reid.model.checkpoint import Checkpoint, load_checkpoint
 from tests.actions.conftest import MakeSpec, Places
 
-
 HARDWARE = Hardware(torch.device("cpu"))
 
 
