@@ -1,16 +1,19 @@
 """All images of a subset decoded and resized once: a memory-mapped uint8 array that every epoch and process shares.
 
 An entry is `<cache>/packs/<key>.npy` and `<key>.json`. The key is made of the files' contents in their order, the input
-size and the interpolation, so it can never be stale; the pixels are those that `load_image` gives.
+size and the interpolation, so it can never be stale; the pixels are those that `load_image` gives. A pack is read
+through and its checksums compared when it is opened, unless it is the file (size, time, inode) of which that is known.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,15 +24,17 @@ from numpy.typing import NDArray
 
 from reid.data.cache import cache_errors, exclusive, key_of
 from reid.data.images import Interpolation, Pixels, load_image
-from reid.data.parallel import map_chunks
+from reid.data.parallel import CHUNK, map_chunks
 from reid.data.progress import amount, progress
-from reid.errors import DataError
+from reid.errors import DataError, ReidError
 from reid.files import atomic_path, sha256_of, write_json
 
 log = logging.getLogger(__name__)
 
 RULE = "pillow-rgb-1"
 """Part of the key: a new value whenever `load_image` would give other pixels."""
+
+Load = Callable[[Path], Pixels]
 
 
 @dataclass(frozen=True)
@@ -89,51 +94,90 @@ def pack_images(
     shape = (len(paths), height, width, 3)
     key = key_of(RULE, interpolation, *shape, *digests)
     file = cache_dir / "packs" / f"{key}.npy"
-    if _damage(file, shape):
+    if _damage(file, shape, workers=workers):
         with exclusive(file):
-            damage = _damage(file, shape)  # again: another process may have made it meanwhile
+            damage = _damage(file, shape, workers=workers)  # again: another process may have made it meanwhile
             if damage:
                 if file.exists():
                     log.warning("the pack %s is damaged (%s) and is made again", file, damage)
-                load = partial(_load_chunk, height=height, width=width, interpolation=interpolation)
+                load = partial(load_image, height=height, width=width, interpolation=interpolation)
                 _write(file, shape, paths, load, workers=workers)
     return Pack(file, tuple(paths))
 
 
-def _write(file: Path, shape: tuple[int, ...], paths: Sequence[Path], load: Any, *, workers: int | None) -> None:
-    """Writes rows in order as a plain stream: a full disk is then an error, where a full mapping kills the process."""
+def _write(file: Path, shape: tuple[int, ...], paths: Sequence[Path], load: Load, *, workers: int | None) -> None:
+    """Each thread writes the rows it decoded; a full disk is then an error, where a full mapping kills the process."""
     started = time.monotonic()
-    checksum = 0
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.uint8)), "fortran_order": False, "shape": shape}
-    with cache_errors(file), progress("decoding", len(paths), unit="images") as advance:
+    with cache_errors(file):
         with atomic_path(file) as temporary, temporary.open("wb") as stream:
             np.lib.format.write_array_header_1_0(stream, header)
-            for images in map_chunks(load, paths, workers=workers):
-                checksum = zlib.crc32(images, checksum)
-                stream.write(images)
-                advance(len(images))
-        write_json(_sidecar(file), {"shape": list(shape), "crc32": checksum})
+            stream.flush()
+            write = partial(_write_chunk, load=load, descriptor=stream.fileno(), start=stream.tell())
+            chunks = map_chunks(write, list(enumerate(paths)), workers=workers)
+            checksums = list(_advancing("decoding", chunks, len(paths)))
+        _remember(file, shape, checksums, _identity(file))
     size = amount(file.stat().st_size, "B")
     log.info("decoded %d images of %dx%d to %s in %.1f s", *shape[:3], size, time.monotonic() - started)
 
 
-def _damage(file: Path, shape: tuple[int, ...]) -> str:
-    """Why the stored pack cannot be used; "" when it can. Reading it through also warms the page cache."""
+def _write_chunk(numbered: Sequence[tuple[int, Path]], *, load: Load, descriptor: int, start: int) -> int:
+    """Writes consecutive rows to their place; returns their CRC-32."""
+    checksum = 0
+    for row, path in numbered:
+        image = load(path)
+        rest, place = image.data.cast("B"), start + row * image.nbytes
+        checksum = zlib.crc32(rest, checksum)
+        while rest:  # a disk that has become full takes a part first, and refuses the rest
+            written = os.pwrite(descriptor, rest, place)
+            rest, place = rest[written:], place + written
+    return checksum
+
+
+def _damage(file: Path, shape: tuple[int, ...], *, workers: int | None) -> str:
+    """Why the stored pack cannot be used; "" when it can. It is read through unless it is the file that was last."""
     try:
         stored = json.loads(_sidecar(file).read_text(encoding="utf-8"))
         array = np.load(file, mmap_mode="r", allow_pickle=False)
+        if array.shape != shape or array.dtype != np.uint8 or stored.get("shape") != list(shape):
+            return f"it holds {array.dtype} {array.shape}, not uint8 {shape}"
+        identity = _identity(file)
+        if stored.get("verified") == identity:
+            return ""
+        started = time.monotonic()
+        chunks = map_chunks(partial(_checksum, array), range(len(array)), workers=workers)
+        if list(_advancing("verifying", chunks, len(array))) != stored.get("crc32"):
+            return "its checksum differs"
     except (OSError, ValueError, EOFError) as error:
         return str(error)
-    if array.shape != shape or array.dtype != np.uint8 or stored.get("shape") != list(shape):
-        return f"it holds {array.dtype} {array.shape}, not uint8 {shape}"
-    checksum = 0
-    for start in range(0, len(array), 256):
-        checksum = zlib.crc32(array[start : start + 256], checksum)
-    return "" if checksum == stored.get("crc32") else "its checksum differs"
+    log.info("verified %s of decoded images in %.1f s", amount(array.nbytes, "B"), time.monotonic() - started)
+    with suppress(ReidError):  # a cache that is read-only here is read through each time
+        _remember(file, shape, stored["crc32"], identity)
+    return ""
 
 
-def _load_chunk(paths: Sequence[Path], *, height: int, width: int, interpolation: Interpolation) -> Pixels:
-    return np.stack([load_image(path, height=height, width=width, interpolation=interpolation) for path in paths])
+def _checksum(array: Pixels, rows: Sequence[int]) -> int:
+    return zlib.crc32(array[rows[0] : rows[-1] + 1].data)
+
+
+def _remember(file: Path, shape: tuple[int, ...], checksums: Sequence[int], identity: Sequence[int]) -> None:
+    """Writes what the file holds, and which file it is that was seen to hold it."""
+    content = {"shape": list(shape), "crc32": list(checksums), "verified": list(identity)}
+    write_json(_sidecar(file), content, indent=None)
+
+
+def _identity(file: Path) -> list[int]:
+    """Size, time of the last change in nanoseconds, and inode: another after every write to the file or its name."""
+    status = file.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ino]
+
+
+def _advancing(label: str, checksums: Iterable[int], total: int) -> Iterator[int]:
+    """Passes the checksums of chunks on and shows how far they are."""
+    with progress(label, total, unit="images") as advance:
+        for number, checksum in enumerate(checksums):
+            advance(min(CHUNK, total - number * CHUNK))
+            yield checksum
 
 
 def _digests(paths: Sequence[Path], *, workers: int | None) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,40 @@ def test_a_damaged_pack_is_made_again_and_said_so(
     pack(folder, tmp_path / "cache")
     assert file.read_bytes() == expected
     assert caplog.text.count("is damaged") == 1
+
+
+def test_a_pack_is_read_through_again_only_when_the_file_is_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    folder = write_images(tmp_path / "x", *names(70))
+    file = pack(folder, tmp_path / "cache").file
+
+    pack(folder, tmp_path / "cache")
+    assert "verified" not in caplog.text  # who wrote it knows what is in it
+
+    shutil.copytree(tmp_path / "cache", tmp_path / "copy")  # copies are other files
+    for _ in range(2):
+        pack(folder, tmp_path / "copy")
+    assert caplog.text.count("verified 0.2 MB of decoded images") == 1
+
+    file.touch()
+    for _ in range(2):
+        pack(folder, tmp_path / "cache")
+    assert caplog.text.count("verified 0.2 MB of decoded images") == 2
+    assert caplog.text.count("decoded 70 images") == 1
+
+
+def test_damage_is_found_in_whatever_part_of_a_pack_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = write_images(tmp_path / "x", *names(70))  # checksums of 32, 32 and 6 rows
+    file = pack(folder, tmp_path / "cache").file
+    expected = file.read_bytes()
+    for times, row in enumerate((0, 40, 69), start=1):
+        at = len(expected) - (70 - row) * 48 * 24 * 3
+        file.write_bytes(expected[:at] + bytes([expected[at] ^ 1]) + expected[at + 1 :])
+        pack(folder, tmp_path / "cache")
+        assert caplog.text.count("its checksum differs") == times
+        assert file.read_bytes() == expected
 
 
 def test_a_pack_is_small_to_send_and_maps_the_same_file(tmp_path: Path) -> None:
