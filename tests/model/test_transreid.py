@@ -298,6 +298,22 @@ EVERYTHING: dict[str, Any] = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "vit_wee_patch16_reg1_gap_256", "test_vit3"],
+)  # one class token; two; none and a register, averaged; attention pooling
+def test_plain_transformers_of_every_kind_take_all_of_it(name: str) -> None:
+    net = network(backbone=name, **EVERYTHING, reduce_feat_dim=True).train()
+
+    branches = net.training_output(images(), side([0, 2], [1, -1]))
+    torch.stack([branch.head(branch.embedding).square().sum() for branch in branches]).sum().backward()
+
+    assert [tuple(branch.embedding.shape) for branch in branches] == [(2, DIM)] * 5
+    assert net.eval()(images()).shape == (2, 5 * DIM)
+    idle = {name for name, parameter in net.named_parameters() if parameter.requires_grad and parameter.grad is None}
+    assert idle == set()
+
+
 def test_a_checkpoint_holds_the_whole_network() -> None:
     net = network(**EVERYTHING)
     again = ReidNetwork(NetworkSettings(**net.settings.to_dict())).eval()
