@@ -29,8 +29,8 @@ class ReidNetwork(nn.Module):
     `forward` is the embedding, as it is exported; `training_output` is what the losses need. A network with side
     information takes it beside the images; without it, every image gets the mean of the side embeddings.
 
-    With a jigsaw the embedding is that of the whole image followed by those of the parts, each divided by their number,
-    so that all parts together weigh as much as a whole one: D is 1 + parts times `branch_dim`.
+    With a jigsaw the embedding is that of the whole image followed by those of the parts, each divided by their number;
+    D is then 1 + parts times `branch_dim`, the length of each.
 
     Raises:
         SpecError: there is no such backbone, it does not take images of that size, or it has no patches where the
