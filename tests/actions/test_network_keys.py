@@ -126,7 +126,7 @@ def test_evaluation_and_inference_look_up_the_camera_of_each_image(
     preprocess = Preprocess.from_dict(images.checkpoint.preprocess)
 
     def expected(path: Path, camera: int) -> Any:
-        pixels = torch.from_numpy(preprocess.load(path)[None])
+        pixels = torch.tensor(preprocess.load(path)[None])
         side = Side(torch.tensor([camera]), torch.tensor([-1]))
         with torch.inference_mode():
             return network(to_network_input(pixels, mean=dataset.pixel_mean, std=dataset.pixel_std), side)[0].numpy()

@@ -209,7 +209,7 @@ def test_generalised_mean_pooling_equals_a_loop() -> None:
     for b in range(2):
         for c in range(3):
             values = [max(float(v), 1e-6) ** 2.5 for v in maps[b, c].flatten()]
-            assert float(result[b, c]) == pytest.approx((sum(values) / len(values)) ** (1 / 2.5), rel=1e-5)
+            assert result[b, c].item() == pytest.approx((sum(values) / len(values)) ** (1 / 2.5), rel=1e-5)
 
 
 def test_gem_pooling_with_exponent_1_is_the_average_of_positive_maps_and_its_exponent_learns() -> None:
