@@ -35,6 +35,8 @@ _PATIENCE = datetime.timedelta(days=1)
 """How long processes wait for one another: the main one may rank a large gallery meanwhile. A process that dies closes
 its connections, which the others notice at once."""
 
+_LAST_LINES = 6
+
 _END_S = 60.0
 """How long the others may take to leave when the work is done."""
 
@@ -146,8 +148,10 @@ class _Other:
         return self._process.poll()
 
     def last_words(self) -> str:
-        """The end of what it logged."""
-        return self._log.read_text(encoding="utf-8", errors="replace").strip()[-1000:]
+        """The last lines that it logged; "" for one that was ended from outside and could say nothing."""
+        if self._process.returncode < 0:
+            return ""
+        return "\n".join(self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:])
 
     def stop(self) -> None:
         """Ends it, whatever it does."""
@@ -179,10 +183,17 @@ def _failure(others: Sequence[_Other], count: int, *, wait_s: float = 2.0) -> Re
     while True:
         for other in others:
             if other.exit_code:
+                ended = f"process {other.rank} (counted from 0) of {count} ended"
+                if words := other.last_words():
+                    return ReidError(
+                        f"{ended} with exit code {other.exit_code}, and these last words:\n{words}",
+                        "the others cannot go on without it",
+                        "mend what it tells",
+                    )
                 return ReidError(
-                    f"process {other.rank} (counted from 0) of {count} ended with exit code {other.exit_code}",
-                    f"the others cannot go on without it. Its last words: {other.last_words() or 'none'}",
-                    "mend what it tells; exit code -9 means that the system ended it, mostly for want of memory",
+                    f"{ended} by signal {-other.exit_code}",
+                    "the others cannot go on without it; the system sends signal 9 for want of memory",
+                    "try a smaller batch or fewer processes",
                 )
         if time.monotonic() >= until:
             return None

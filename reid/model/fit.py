@@ -17,7 +17,6 @@ from pytorch_lightning.callbacks import Callback
 from reid.data.module import TrainingData
 from reid.devices import Hardware, Precision
 from reid.errors import Terminated
-from reid.model.batch_norm import synchronise_batch_norm
 from reid.model.callbacks import EpochRecord, ProgressBar, Records, Validation
 from reid.model.checkpoint_io import AtomicCheckpointIO
 from reid.model.compilation import Compilation, CompileChoice
@@ -26,6 +25,7 @@ from reid.model.freezing import FrozenBackbone
 from reid.model.halting import StopAsked, Stopping
 from reid.model.keeping import Checkpoints, Keeping
 from reid.model.module import ReidModule
+from reid.model.parallel import prepare_ddp
 from reid.model.stopping import EarlyStopping
 from reid.signals import StopRequest, deferred
 
@@ -105,13 +105,12 @@ def fit(
     _quieten()
     torch.backends.cudnn.deterministic = hardware.cudnn_deterministic
     distributed = hardware.processes * hardware.num_nodes > 1
-    if distributed:
-        synchronise_batch_norm(module.network, hardware.device)
+    strategy = prepare_ddp(module, hardware=hardware, freezes=freeze_backbone_epochs > 0) if distributed else "auto"
     trainer = pl.Trainer(
         accelerator=_ACCELERATOR[hardware.device.type],
         devices=list(hardware.gpu_ids) if hardware.device.type == "cuda" else hardware.processes,
         num_nodes=hardware.num_nodes,
-        strategy="ddp_find_unused_parameters_true" if distributed else "auto",
+        strategy=strategy,
         precision=_LIGHTNING_PRECISION[hardware.precision],
         benchmark=hardware.cudnn_benchmark,
         max_epochs=max_epochs,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -104,6 +106,41 @@ def test_a_process_that_fails_ends_the_others_with_its_last_words(make_spec: Mak
         pass
 
     assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.slow  # a training of its own
+def test_a_process_that_is_killed_ends_the_training_with_an_error(make_spec: MakeSpec, tmp_path: Path) -> None:
+    endless = (*NO_NORM, "train.num_gpus=2", "train.num_epochs=100000", "train.checkpoint_interval=100000")
+    (tmp_path / "spec.yaml").write_text(dump_spec(make_spec("train", tmp_path, *endless)))
+    training = subprocess.Popen(
+        [sys.executable, "-m", "reid.cli", "train", "-e", str(tmp_path / "spec.yaml")],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        until = time.monotonic() + 120
+        while not (tmp_path / "train" / "metrics.csv").exists() and time.monotonic() < until:
+            time.sleep(0.1)
+
+        os.kill(second_process_of(training.pid), signal.SIGKILL)
+
+        _, said = training.communicate(timeout=60)
+    finally:
+        training.kill()
+    assert training.returncode == 1
+    assert "error: process 1 (counted from 0) of 2 ended by signal 9" in said
+    assert status(tmp_path / "train")[-1]["status"] == "FAILURE"
+
+
+def second_process_of(parent: int) -> int:
+    """The child of a process that was told RANK=1."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            child_of = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if child_of == parent and b"\0RANK=1\0" in (folder / "environ").read_bytes():
+                return int(folder.name)
+        except OSError:
+            continue  # it has just ended
+    raise AssertionError("there is no second process")
 
 
 def test_several_machines_need_torchrun(make_spec: MakeSpec, tmp_path: Path) -> None:

@@ -79,10 +79,10 @@ def test_many_images_are_embedded_by_onnxruntime_on_a_cpu(
         images: embedder_of(
             spec, *one_query, images=images, hardware=HARDWARE, cache_dir=Path(spec.dataset.cache_dir)
         ).engine
-        for images in (1_000, 1_000_000)
+        for images in (100, 100_000)
     }
 
-    assert engines == {1_000: "torch", 1_000_000: "onnxruntime"}
+    assert engines == {100: "torch", 100_000: "onnxruntime"}
 
 
 def test_onnxruntime_is_refused_where_the_network_is_not_on_the_cpu(
