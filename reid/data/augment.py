@@ -16,6 +16,7 @@ from reid.data.auto_augment import AutoAugment, Operations
 from reid.data.colour import ColourJitter
 from reid.data.draws import Crops, EraseMode, Erasures, draw_crops, draw_erasures
 from reid.data.images import pixel_scale
+from reid.data.placing import constant, sent
 
 
 @dataclass(frozen=True)
@@ -111,14 +112,14 @@ class Augmentation:
 
 def to_network_input(images: Tensor, *, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """uint8 or float [B, H, W, 3] in 0..255 to normalised float32 [B, 3, H, W], channels_last, by `pixel_scale`."""
-    scale, shift = (torch.tensor(values, device=images.device) for values in pixel_scale(mean, std))
+    scale, shift = (constant(tuple(values), images.device) for values in pixel_scale(mean, std))
     return torch.addcmul(shift, images.float(), scale).permute(0, 3, 1, 2)  # a view: channels stay innermost
 
 
 def crop(images: Tensor, crops: Crops) -> Tensor:
     """Flips and crops uint8 [B, H, W, 3] by tensor operations; what lies outside is black."""
     batch, height, width, _ = images.shape
-    flip, top, left = (numbers.to(images.device, non_blocking=True) for numbers in (crops.flip, crops.top, crops.left))
+    flip, top, left = (sent(numbers, images.device) for numbers in (crops.flip, crops.top, crops.left))
     y = torch.arange(height, device=images.device)[None, :] + top[:, None]  # [B, H], source row of each row
     x = torch.arange(width, device=images.device)[None, :] + left[:, None]  # [B, W]
     inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]  # [B, H, W]
@@ -139,12 +140,13 @@ def erase(pixels: Tensor, erasures: Erasures, fill: tuple[float, float, float]) 
     """
     height, width = pixels.shape[2:]
     device = pixels.device
-    box, starts = (numbers.to(device, non_blocking=True) for numbers in (erasures.box, erasures.starts))
+    box, starts = (sent(numbers, device) for numbers in (erasures.box, erasures.starts))
     top, left, h, w = (edge[:, None] for edge in box.unbind(1))  # [B, 1]
     y, x = torch.arange(height, device=device)[None, :] - top, torch.arange(width, device=device)[None, :] - left
     erased = ((y >= 0) & (y < h))[:, :, None] & ((x >= 0) & (x < w))[:, None, :]  # [B, H, W]
     if not len(erasures.noise):
-        return torch.where(erased[:, None], torch.tensor(fill, device=device)[None, :, None, None], pixels)
+        return torch.where(erased[:, None], constant(fill, device)[None, :, None, None], pixels)
     place = starts[:, None, None] + 3 * (y[:, :, None] * w[:, :, None] + x[:, None, :])  # [B, H, W], of the red value
-    index = torch.where(erased, place, 0)[:, None] + torch.arange(3, device=device)[None, :, None, None]
-    return torch.where(erased[:, None], erasures.noise.to(device, non_blocking=True)[index], pixels)
+    index = torch.where(erased, place, 0)[..., None] + torch.arange(3, device=device)  # [B, H, W, 3]
+    noise = sent(erasures.noise, device)[index].permute(0, 3, 1, 2)  # a view: channels stay innermost
+    return torch.where(erased[:, None], noise, pixels)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reid.data.placing import constant, sent
+
 _GREY = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601
 _TO_YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
 
@@ -66,8 +68,8 @@ class ColourJitter:
         grey = torch.tensor(_GREY)
         matrix = _hue_matrix(turn) @ _saturation_matrix(saturation, grey)  # [B, 3, 3]
         matrix = matrix * (brightness * contrast)[:, None, None]
-        mean_grey = (mean_colour * grey.to(device)).sum(dim=1)  # [B], before the brightness factor
-        return matrix.to(device), mean_grey * (brightness * (1 - contrast)).to(device)
+        mean_grey = (mean_colour * constant(_GREY, device)).sum(dim=1)  # [B], before the brightness factor
+        return sent(matrix, device), mean_grey * sent(brightness * (1 - contrast), device)
 
 
 def _saturation_matrix(factor: Tensor, grey: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ import torch.nn.functional as torch_functional
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
+from reid.data.placing import constant
+
 _ROUNDING = 1e-3  # a product that should be a whole number is not cut to the one below it, on whatever device
 
 
@@ -74,7 +76,7 @@ def _affine(images: Tensor, source: Tensor) -> Tensor:
         source: float [B, 2, 3], from (x, y, 1) to the source (x, y), in pixels from the centre of the image.
     """
     height, width = images.shape[2:]
-    size = torch.tensor([width, height, 2.0], device=images.device)  # coordinates run from -1 to 1: half sizes
+    size = constant((float(width), float(height), 2.0), images.device)  # coordinates run from -1 to 1: half sizes
     grid = torch_functional.affine_grid(
         source * size / size[:2, None], list(images.shape), align_corners=False
     )  # [B, 2, 3] * [3] / [2, 1]

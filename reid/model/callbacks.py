@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 
 from reid.model.module import ReidModule
@@ -94,6 +95,8 @@ class Records(Callback):
     ) -> None:
         """Counts images."""
         self._images += len(batch[1]) * trainer.world_size
+        if trainer.is_last_batch and pl_module.device.type == "cuda":
+            torch.cuda.synchronize(pl_module.device)  # what is queued has to be done before the clock is read
         self._trained_s = time.perf_counter() - self._began
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

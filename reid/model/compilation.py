@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -12,7 +13,6 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 
-from reid.devices import Precision, autocast
 from reid.model.module import ReidModule
 
 log = logging.getLogger(__name__)
@@ -29,11 +29,10 @@ class Compilation(Callback):
     Args:
         choice: "auto" compiles on a GPU when at least `LONG_TRAINING` steps are ahead; "cuda_graphs" also records the
             kernels of a step, which then start without Python.
-        precision: of the training.
     """
 
-    def __init__(self, choice: CompileChoice, *, precision: Precision) -> None:
-        self._choice, self._precision = choice, precision
+    def __init__(self, choice: CompileChoice) -> None:
+        self._choice = choice
         self._network: Any = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -52,7 +51,9 @@ class Compilation(Callback):
         compiled = torch.compile(eager, mode=mode, dynamic=False)
         shape = (images, 3, network.settings.input_height, network.settings.input_width)
         try:
-            _try(compiled, network.backbone, torch.zeros(shape, device=device), self._precision)
+            _try(
+                compiled, network.backbone, torch.zeros(shape, device=device), trainer.precision_plugin.forward_context
+            )
         except Exception as error:  # a compiler, a driver, an operator: whatever it is, training works without
             reason = (str(error).strip().splitlines() or ["no detail"])[0][:200]
             log.warning("training without torch.compile, which failed (%s: %s)", type(error).__name__, reason)
@@ -82,14 +83,26 @@ def _while_training(
     return lambda images: compiled(images) if backbone.training else eager(images)
 
 
-def _try(function: Callable[[Tensor], Tensor], backbone: nn.Module, images: Tensor, precision: Precision) -> None:
-    """Forward and backward, after which the backbone is as it was: its running statistics, gradients and mode."""
+def _try(
+    function: Callable[[Tensor], Tensor],
+    backbone: nn.Module,
+    images: Tensor,
+    arithmetic: Callable[[], AbstractContextManager[Any]],
+) -> None:
+    """Forward and backward, after which the backbone is as it was: its running statistics, gradients and mode.
+
+    Args:
+        function: to try.
+        backbone: whose it is.
+        images: of the shape of a training batch.
+        arithmetic: the very context of the training's steps; what is compiled in any other would be compiled again.
+    """
     state = {name: buffer.clone() for name, buffer in backbone.named_buffers()}
     was_training = backbone.training
     backbone.train()
     devices = [images.device] if images.device.type == "cuda" else []
     try:
-        with torch.random.fork_rng(devices=devices), autocast(images.device, precision):
+        with torch.random.fork_rng(devices=devices), arithmetic():
             images = images.contiguous(memory_format=torch.channels_last)
             loss = function(images).float().mean()
             loss.backward()  # type: ignore[no-untyped-call]

@@ -103,6 +103,7 @@ class ReidModule(pl.LightningModule):
         """The loss of one batch."""
         images, labels, side = batch if len(batch) == 3 else (*batch, None)
         rank, ranks = rank_and_count()
+        torch.manual_seed(self._seed_of(batch_idx, 1 + rank))  # of dropout and drop path: a resume draws the same
         whole, first = ranks * len(images), rank * len(images)  # each image gets the draws it has in the whole batch
         pixels = self._augmentation(images, self._generator(batch_idx), whole=whole, first=first)
         branches = self.network.training_output(pixels, side)
@@ -172,8 +173,11 @@ class ReidModule(pl.LightningModule):
             ) from error
 
     def _generator(self, batch_idx: int) -> torch.Generator:
-        state = np.random.SeedSequence([self._seed % 2**32, self.current_epoch, batch_idx]).generate_state(1)
-        return torch.Generator().manual_seed(int(state[0]))
+        return torch.Generator().manual_seed(self._seed_of(batch_idx))
+
+    def _seed_of(self, batch_idx: int, *more: int) -> int:
+        place = [self._seed % 2**32, self.current_epoch, batch_idx, *more]
+        return int(np.random.SeedSequence(place).generate_state(1)[0])
 
 
 def _accuracy(branch: Branch, labels: Tensor) -> Tensor:

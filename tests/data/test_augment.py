@@ -161,6 +161,14 @@ def test_compiled_loops_and_tensor_operations_make_the_same_pictures(mode: Mode,
 
 
 @pytest.mark.parametrize("mode", ["mean", "pixel"])
+def test_tensor_operations_leave_channels_innermost_as_the_compiled_loops_do(mode: Mode) -> None:
+    draws = draw_erasures(6, 12, 8, prob=1.0, mode=mode, generator=generator())
+    pixels = to_network_input(pictures(), mean=MEAN, std=STD)
+
+    assert augment.erase(pixels, draws, MEAN).is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("mode", ["mean", "pixel"])
 def test_parts_of_a_batch_get_the_draws_of_the_whole(mode: Mode) -> None:
     images, recipe = pictures(9, 24, 16), augmentation(erase_mode=mode, colour=ColourJitter(0.4, 0.3, 0.2, 0.1))
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 import torch._inductor.config as inductor
+from torch._dynamo.utils import counters
 
+from reid.devices import Hardware
 from tests.model.test_fit import module, train
 
 
@@ -28,6 +30,20 @@ def test_a_compiled_training_equals_an_eager_one(tmp_path: Path, caplog: pytest.
     statistics = dict(eager.network.backbone.named_buffers())
     for name, buffer in compiled.network.backbone.named_buffers():  # the trial has left no trace in them
         torch.testing.assert_close(buffer, statistics[name], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_what_is_tried_is_what_the_steps_use_in_mixed_precision_too(tmp_path: Path) -> None:
+    torch.compiler.reset()
+    counters.clear()
+
+    train(
+        tmp_path / "bf16", epochs=1, trained=module(), compile_backbone="on",
+        hardware=Hardware(torch.device("cpu"), precision="bf16"),
+    )  # fmt: skip
+
+    assert counters["stats"]["unique_graphs"] == 1
 
 
 @pytest.mark.slow
