@@ -4,55 +4,26 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import yaml
-
+from reid.actions.abandoned import remove_abandoned
+from reid.actions.changes import changes
 from reid.errors import CheckpointError, SpecError
 from reid.model.checkpoint import Checkpoint, load_checkpoint
 from reid.model.selection import BEST, LATEST, latest_checkpoint, list_checkpoints
 from reid.model.settings import NetworkSettings
-from reid.spec.load import dump_spec
 from reid.spec.re_identification import ReIdentificationSpec
 
 log = logging.getLogger(__name__)
-
-_CHANGEABLE = {
-    "dataset": {
-        "train_dataset_dir", "test_dataset_dir", "query_dataset_dir", "num_classes", "val_batch_size", "num_workers",
-        "cache_dir", "on_bad_image", "max_archive_gb", "recursive", "more_train_dataset_dirs", "keep_on_gpu",
-    },
-    "train": {
-        "num_epochs", "checkpoint_interval", "checkpoint_interval_unit", "validation_interval", "results_dir",
-        "resume_training_checkpoint_path", "if_exists", "num_gpus", "gpu_ids", "num_nodes", "cudnn", "early_stopping",
-        "keep_checkpoints",
-    },
-    "model": {"pretrained_model_path", "pretrain_choice", "neck_feat", "with_flip_feature"},
-}  # fmt: skip
-"""Keys that a resumed training may change: they do not alter what is learned, only how long, where and how watched."""
-
-_VALIDATION = {
-    "exclude", "average_precision", "l2_normalise", "query_expansion", "expansion_k", "expansion_alpha",
-    "augmentation_k",
-}  # fmt: skip
-"""Keys of `evaluate` that validation ranks by as well: they decide which epoch is best."""
-
-_OUTCOME = {
-    "train": {
-        "num_epochs", "checkpoint_interval", "checkpoint_interval_unit", "validation_interval", "keep_checkpoints",
-        "early_stopping",
-    },
-    "model": {"pretrained_model_path", "pretrain_choice", "neck_feat", "with_flip_feature"},
-}  # fmt: skip
-"""Those of them that decide which checkpoints exist and which is best: a training cut from ten epochs to five must not
-keep the checkpoint of the eighth. `restart_if_changed` counts them as changes, so that results follow from the spec."""
-
 
 _SHAPE = (
     "backbone", "num_classes", "feat_dim", "reduce_feat_dim", "neck", "gem_pooling", "stride_size",
     "jpm", "devide_length", "cameras", "views",
 )  # fmt: skip
 """What decides which tensors a network has."""
+
+_POSITIONS = ("pos_embed", "rel_pos", "position")
+"""Parts of the names of tensors that belong to the places in an image, and so to its size."""
 
 
 Row = dict[str, float]
@@ -64,10 +35,12 @@ class StartingPoint(NamedTuple):
     Attributes:
         path: the checkpoint.
         history: its rows of metrics.csv; None when it lies in another folder, or an older version wrote it.
+        seed: of the training so far.
     """
 
     path: Path
     history: tuple[Row, ...] | None
+    seed: int
 
 
 def starting_point(
@@ -82,7 +55,8 @@ def starting_point(
 
     Args:
         spec: of this training.
-        folder: its results folder; a restart removes the checkpoints in it.
+        folder: its results folder; a restart removes the checkpoints in it, and a named checkpoint of this very folder
+            the later ones.
         fingerprints: of the images of each subset; `restart_if_changed` looks at those of the validation too, as
             they decide which epoch is best.
         network: of this training.
@@ -96,6 +70,7 @@ def starting_point(
         checkpoint = load_checkpoint(Path(named), encryption_key=spec.encryption_key)
         _require_same_network(spec, network, checkpoint)
         _require_epochs_left(spec, checkpoint)
+        remove_abandoned(folder, checkpoint, encryption_key=spec.encryption_key)
         return _start(checkpoint, folder)
     if not list_checkpoints(folder):
         _clear_orphan(spec, folder)
@@ -105,7 +80,7 @@ def starting_point(
         return None
     checkpoint = load_checkpoint(latest_checkpoint(folder), encryption_key=spec.encryption_key)
     strict = spec.train.if_exists == "restart_if_changed"
-    changed = _changes(spec, checkpoint, fingerprints, strict=strict)
+    changed = changes(spec, checkpoint, fingerprints, strict=strict)
     if not changed:
         _require_epochs_left(spec, checkpoint)
         return _start(checkpoint, folder)
@@ -124,6 +99,11 @@ def how_to_go_on(spec: ReIdentificationSpec) -> str:
     latest = spec.results_folder("train") / LATEST
     if not latest.exists():
         return "no checkpoint was written yet, so the same command begins anew"
+    if named := spec.train.resume_training_checkpoint_path:
+        return (
+            f"the command with train.resume_training_checkpoint_path={latest} goes on from there; unchanged, it begins "
+            f"again at {named}"
+        )
     if spec.train.if_exists == "restart":
         return f"add train.if_exists=resume to the command to go on from {latest}; without it, it begins anew"
     return f"the same command goes on from {latest}"
@@ -131,7 +111,9 @@ def how_to_go_on(spec: ReIdentificationSpec) -> str:
 
 def _start(checkpoint: Checkpoint, folder: Path) -> StartingPoint:
     path = checkpoint.path.resolve()
-    return StartingPoint(path, checkpoint.history if path.parent == folder.resolve() else None)
+    return StartingPoint(
+        path, checkpoint.history if path.parent == folder.resolve() else None, checkpoint.provenance["seed"]
+    )
 
 
 def _clear_orphan(spec: ReIdentificationSpec, folder: Path) -> None:
@@ -158,48 +140,12 @@ def _clear(folder: Path, reason: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def _changes(
-    spec: ReIdentificationSpec, checkpoint: Checkpoint, fingerprints: dict[str, str], *, strict: bool
-) -> list[str]:
-    now, then = yaml.safe_load(dump_spec(spec)), checkpoint.spec
-    changed = []
-    provenance = checkpoint.provenance
-    if provenance["train_fingerprint"] != fingerprints["train"]:
-        changed.append("the training images are others")
-    validation = {name: value for name, value in fingerprints.items() if name != "train"}
-    if strict and provenance["validation_fingerprints"] != validation:
-        changed.append("the query or gallery images are others")
-    changeables = _CHANGEABLE
-    if strict:
-        changeables = {name: free - _OUTCOME.get(name, set()) for name, free in _CHANGEABLE.items()}
-        changeables["re_ranking"] = {"max_rank", "num_query"}  # the rest decides which epoch is best
-        changeables["evaluate"] = set(now["evaluate"]) - _VALIDATION
-    for section, changeable in changeables.items():
-        before, after = _flat(then[section], changeable), _flat(now[section], changeable)
-        changed += [
-            f"{section}.{key} was {before.get(key)} and is {after.get(key)}"
-            for key in sorted(before.keys() | after.keys())
-            if before.get(key) != after.get(key)
-        ]
-    return changed
-
-
-def _flat(section: dict[str, Any], without: set[str], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in section.items():
-        if key in without:
-            continue
-        if isinstance(value, dict):
-            flat |= _flat(value, set(), f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
 def _require_same_network(spec: ReIdentificationSpec, network: NetworkSettings, checkpoint: Checkpoint) -> None:
     wanted, there = network.to_dict(), checkpoint.network.to_dict()
+    sized = any(part in name for name in checkpoint.weights for part in _POSITIONS)
+    keys = (*_SHAPE, "input_height", "input_width") if sized else _SHAPE
     differing = [
-        f"{key} is {there[key]} in the checkpoint and {wanted[key]} here" for key in _SHAPE if wanted[key] != there[key]
+        f"{key} is {there[key]} in the checkpoint and {wanted[key]} here" for key in keys if wanted[key] != there[key]
     ]
     before, now = checkpoint.spec["train"]["optim"]["name"], spec.train.optim.name
     if before != now:

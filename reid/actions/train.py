@@ -57,11 +57,13 @@ def _train(spec: ReIdentificationSpec, run: ActionRun) -> ActionResult:
 
 def _trained(spec: ReIdentificationSpec, run: ActionRun, subsets: Subsets, hardware: Hardware) -> EpochLog:
     fingerprints = {found.name: found.fingerprint for found in subsets.report.subsets}
-    seed = spec.train.seed if spec.train.seed >= 0 else from_main(lambda: secrets.randbelow(2**31))
     network = network_of_training(spec, subsets["train"])
     start = from_main(lambda: starting_point(spec, run.folder, fingerprints=fingerprints, network=network))
     if start:
         run.status.write("STARTED", f"Resuming training from checkpoint: {start.path}")
+    seed = spec.train.seed
+    if seed < 0:
+        seed = start.seed if start else from_main(lambda: secrets.randbelow(2**31))
     from reid.actions.training import Training  # Lightning takes many seconds to import; bad input is told sooner
 
     training = Training(spec, subsets, hardware=hardware, seed=seed, start=start)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,9 @@ from reid.model.settings import NetworkSettings
 if TYPE_CHECKING:
     from reid.model.network import ReidNetwork
 
-FORMAT = 1
+FORMAT = 2
+"""Grows when a file can no longer be read by the versions before: 2 describes heads, patches and side information."""
+
 OURS = "reid"
 """Key of our own block inside the checkpoint; the rest is Lightning's, for resuming."""
 
@@ -88,8 +90,8 @@ def load_checkpoint(path: Path, *, encryption_key: str = "") -> Checkpoint:
         encryption_key: passphrase, needed for an encrypted file alone.
 
     Raises:
-        CheckpointError: missing, truncated, holding code, written by another program, or encrypted with another
-            passphrase.
+        CheckpointError: missing, truncated, holding code, written by another program or a newer version, or encrypted
+            with another passphrase.
     """
     content = read_tensors(path, encryption_key=encryption_key)
     ours = content.get(OURS) if isinstance(content, dict) else None
@@ -108,7 +110,7 @@ def load_checkpoint(path: Path, *, encryption_key: str = "") -> Checkpoint:
         path=path,
         epoch=ours["epoch"],
         step=ours["step"],
-        network=NetworkSettings(**ours["network"]),
+        network=_settings(path, ours["network"]),
         weights=network_weights(content),
         preprocess=ours["preprocess"],
         pids=tuple(ours["pids"]),
@@ -118,6 +120,17 @@ def load_checkpoint(path: Path, *, encryption_key: str = "") -> Checkpoint:
         spec=ours["spec"],
         provenance=ours["provenance"],
     )
+
+
+def _settings(path: Path, described: dict[str, Any]) -> NetworkSettings:
+    unknown = sorted(described.keys() - {field.name for field in fields(NetworkSettings)})
+    if unknown:
+        raise CheckpointError(
+            f"{path} describes its network by {', '.join(unknown)}, which this version does not know",
+            "without that it would be another network",
+            "use the version of this package that wrote it",
+        )
+    return NetworkSettings(**described)
 
 
 def network_weights(content: dict[str, Any]) -> dict[str, Tensor]:

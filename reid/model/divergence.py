@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,6 +14,8 @@ from torch import Tensor
 
 from reid.distributed import gather
 from reid.errors import ReidError
+from reid.model.module import ReidModule
+from reid.model.selection import LATEST
 
 EVERY = 50
 """Steps between two looks at the loss: each one makes a GPU wait for the step to end."""
@@ -23,10 +26,11 @@ class Divergence(Callback):
 
     Args:
         describe: what stood in a batch of an epoch, as this process saw it: epoch and batch (both from 0) to words.
+        folder: of the checkpoints.
     """
 
-    def __init__(self, describe: Callable[[int, int], str]) -> None:
-        self._describe = describe
+    def __init__(self, describe: Callable[[int, int], str], folder: Path) -> None:
+        self._describe, self._folder = describe, folder
         self._loss: Tensor | None = None  # of the last step, or of the first one that was not a finite number
         self._batch: Tensor | None = None  # number of that step's batch in its epoch
 
@@ -59,18 +63,21 @@ class Divergence(Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Looks at the losses so far and at the weights that are about to be written, in all processes.
+        """Looks at the losses so far and at all tensors that are about to be written, in all processes.
 
         Raises:
             ReidError: one of them is not a finite number; the file is not written.
         """
+        assert isinstance(pl_module, ReidModule)
         self._look(trainer)
-        finite = torch.stack([weights.detach().isfinite().all() for weights in pl_module.parameters()]).all()
+        written = [*pl_module.state_dict().values(), *pl_module.evaluated_network.state_dict().values()]
+        finite = torch.stack([tensor.isfinite().all() for tensor in written if tensor.is_floating_point()]).all()
         if not trainer.strategy.reduce_boolean_decision(bool(finite)):
             loss = math.nan if self._loss is None else float(self._loss)
-            raise _diverged(
-                f"epoch {trainer.current_epoch} is {loss} by step {trainer.global_step}, with weights that are no "
-                "numbers"
+            raise self._diverged(
+                f"epoch {trainer.current_epoch} is {loss} by step {trainer.global_step}, with weights, running "
+                "statistics, centers or averages that are no numbers",
+                trainer,
             )
 
     def _look(self, trainer: pl.Trainer) -> None:
@@ -82,16 +89,21 @@ class Divergence(Callback):
             number = int(self._batch)
             mine = (number, loss, self._describe(trainer.current_epoch, number))
         number, loss, images = min(bad for bad in gather(mine) if bad is not None)
-        raise _diverged(
+        raise self._diverged(
             f"epoch {trainer.current_epoch} is {loss} by step {trainer.global_step}; it was first so in batch {number} "
-            f"of the epoch (counted from 0), of {images}"
+            f"of the epoch (counted from 0), of {images}",
+            trainer,
         )
 
-
-def _diverged(what: str) -> ReidError:
-    return ReidError(
-        f"the training loss of {what}",
-        "a network does not recover from that, so nothing further is written; earlier checkpoints are good",
-        "look at those images, lower train.optim.base_lr, set train.grad_clip=1.0, or use train.precision=fp32; "
-        "then the same command goes on from the last checkpoint, or train.if_exists=restart begins anew",
-    )
+    def _diverged(self, what: str, trainer: pl.Trainer) -> ReidError:
+        latest = self._folder / LATEST
+        good = latest if latest.exists() else trainer.ckpt_path
+        go_on = (
+            f"go on with train.resume_training_checkpoint_path={good}, which takes other settings, or " if good else ""
+        )
+        return ReidError(
+            f"the training loss of {what}",
+            "a network does not recover from that, so nothing further is written; earlier checkpoints are good",
+            "look at those images, lower train.optim.base_lr, set train.grad_clip=1.0, or use train.precision=fp32; "
+            f"with that, {go_on}begin anew with train.if_exists=restart",
+        )

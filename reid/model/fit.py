@@ -91,7 +91,7 @@ def fit(
         KeyboardInterrupt: Ctrl-C came; likewise, unless it came twice.
     """
     stopping = EarlyStopping(early_stopping)
-    callbacks: list[Callback] = [Divergence(describe), Compilation(compile_backbone)]
+    callbacks: list[Callback] = [Divergence(describe, folder), Compilation(compile_backbone)]
     if validate:
         callbacks += [Validation(validate, interval=validation_interval), stopping]
     if freeze_backbone_epochs:

@@ -126,6 +126,24 @@ def test_a_newer_format_asks_for_a_newer_version(tmp_path: Path) -> None:
         load_checkpoint(path)
 
 
+def test_a_network_described_by_unknown_settings_is_refused_in_words(tmp_path: Path) -> None:
+    described = {**SETTINGS.to_dict(), "spectacles": True}
+    path = save(tmp_path / "model.pth", content(ReidNetwork(SETTINGS), network=described))
+
+    with pytest.raises(CheckpointError, match=r"describes its network by spectacles, .*version .* that wrote it"):
+        load_checkpoint(path)
+
+
+def test_the_first_format_is_read_and_its_missing_settings_are_the_defaults(tmp_path: Path) -> None:
+    described = SETTINGS.to_dict()
+    for later in ("id_loss_type", "stride_size", "sie_camera", "jpm", "cameras"):
+        del described[later]
+    path = save(tmp_path / "model.pth", content(ReidNetwork(SETTINGS), format=1, network=described))
+
+    assert FORMAT == 2  # a version that reads up to 1 would fail at those settings without a word
+    assert load_checkpoint(path).network == SETTINGS
+
+
 def test_a_missing_file_is_an_error_not_a_traceback(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"there is no checkpoint .*nowhere\.pth"):
         load_checkpoint(tmp_path / "nowhere.pth")

@@ -68,11 +68,37 @@ class SpoilsLoss(ReidModule):
 def test_weights_that_are_no_numbers_are_never_saved(unit: str, tmp_path: Path) -> None:
     spoilt = module(SpoilsWeights)
 
-    with pytest.raises(ReidError, match=r"epoch 0 is \d.* by step 2, with weights that are no numbers"):
+    with pytest.raises(ReidError, match=r"epoch 0 is \d.* by step 2, with weights, .* that are no numbers"):
         train(tmp_path, epochs=2, trained=spoilt, measure=always(0.9), checkpoint_unit=unit)
 
     good = ["model_epoch_000_step_00001.pth", "reid_model_latest.pth"] if unit == "step" else []
     assert names(tmp_path) == good
+
+
+class SpoilsStatistics(ReidModule):
+    """A running statistic overflows, in step 2; the loss of that step and all parameters are good."""
+
+    def optimizer_step(self, *arguments: Any, **more: Any) -> None:
+        super().optimizer_step(*arguments, **more)
+        if self.global_step == 1:
+            self.network.neck.running_var[0] = float("inf")
+
+
+class SpoilsAverage(ReidModule):
+    """The moving average overflows, in step 2, and the network does not."""
+
+    def optimizer_step(self, *arguments: Any, **more: Any) -> None:
+        super().optimizer_step(*arguments, **more)
+        if self.global_step == 1:
+            self.evaluated_network.classifier.weight[0, 0] = float("nan")
+
+
+@pytest.mark.parametrize("kind", [SpoilsStatistics, SpoilsAverage])
+def test_statistics_and_averages_that_are_no_numbers_are_never_saved(kind: type[ReidModule], tmp_path: Path) -> None:
+    with pytest.raises(ReidError, match=r"running statistics, centers or averages that are no numbers"):
+        train(tmp_path, epochs=1, trained=module(kind, ema_decay=0.5))
+
+    assert names(tmp_path) == []
 
 
 def test_a_loss_that_was_no_number_stops_the_next_checkpoint_by_step(tmp_path: Path) -> None:
