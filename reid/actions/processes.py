@@ -10,8 +10,6 @@ from __future__ import annotations
 import datetime
 import logging
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +21,7 @@ import torch.distributed
 from torch._C._distributed_c10d import TCPStore
 from torch.distributed.rendezvous import rendezvous
 
+from reid.actions.peers import Peer, PeerLost, Watch, await_end, failure_of
 from reid.devices import Hardware
 from reid.distributed import launched
 from reid.errors import ReidError, SpecError
@@ -32,10 +31,11 @@ from reid.spec.re_identification import ReIdentificationSpec
 log = logging.getLogger(__name__)
 
 _PATIENCE = datetime.timedelta(days=1)
-"""How long processes wait for one another: the main one may rank a large gallery meanwhile. A process that dies closes
-its connections, which the others notice at once."""
+"""How long processes wait for one another: the main one may rank a large gallery meanwhile. Death is
+noticed by `Watch` in the main process, by the kernel for the others, and by `torchrun` where that started them."""
 
-_LAST_LINES = 6
+_GRACE_S = 2.0
+"""How long the others may take to end after this one failed: the reason for it is often theirs."""
 
 _END_S = 60.0
 """How long the others may take to leave when the work is done."""
@@ -98,75 +98,37 @@ def _started(action: str, spec: ReIdentificationSpec, hardware: Hardware) -> Ite
     with tempfile.TemporaryDirectory(prefix="reid-processes-") as folder:
         file = Path(folder) / "experiment.yaml"
         file.write_text(dump_spec(spec), encoding="utf-8")
-        others: list[_Other] = []
+        peers: list[Peer] = []
+        watch = Watch(peers, hardware.device)
         try:
-            others += (_Other(rank, action, file, shared) for rank in range(1, count))
+            peers += (Peer(rank, action, file, shared) for rank in range(1, count))
             log.info("%s runs in %d processes", action, count)
-            with _variables({"RANK": "0", "LOCAL_RANK": "0", **shared}), _group(hardware.device, others):
+            with _variables({"RANK": "0", "LOCAL_RANK": "0", **shared}), _group(hardware.device, peers), watch:
                 yield
-            _await_end(others)
-        except Exception as error:  # a lost connection mostly, and the reason for it is the other's
-            failure = None if isinstance(error, ReidError) else _failure(others, count)
-            if failure is None:
+            await_end(peers, _END_S)
+        except ReidError:
+            raise
+        except (Exception, PeerLost) as error:  # a lost connection mostly, and the reason for it is the other's
+            watch.leave()
+            if watch.failure is None:
+                await_end(peers, _GRACE_S)
+            if (failure := watch.failure or failure_of(peers)) is None:
                 raise
             raise failure from error
         finally:
-            for other in others:
-                other.stop()
+            watch.leave()
+            for peer in peers:
+                peer.stop()
             torch.set_num_threads(threads)
 
 
-class _Other:
-    """Another process of this machine; what it logs is kept, and told only if it fails.
-
-    Args:
-        rank: its number.
-        action: what it runs.
-        file: the spec.
-        variables: of all processes.
-    """
-
-    def __init__(self, rank: int, action: str, file: Path, variables: dict[str, str]) -> None:
-        self.rank = rank
-        self._log = file.with_name(f"process-{rank}.log")
-        environment = {
-            **os.environ,
-            **variables,
-            "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        }
-        with self._log.open("wb") as stream:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "reid.cli", action, "-e", str(file)],
-                env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stream,
-            )  # fmt: skip
-
-    @property
-    def exit_code(self) -> int | None:
-        """None while it runs."""
-        return self._process.poll()
-
-    def last_words(self) -> str:
-        """The last lines that it logged; "" for one that was ended from outside and could say nothing."""
-        if self._process.returncode < 0:
-            return ""
-        return "\n".join(self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:])
-
-    def stop(self) -> None:
-        """Ends it, whatever it does."""
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-
-
 @contextmanager
-def _group(device: torch.device, others: Sequence[_Other]) -> Iterator[None]:
-    """Joins the group that the environment variables describe, watching those of `others` that never come."""
+def _group(device: torch.device, peers: Sequence[Peer]) -> Iterator[None]:
+    """Joins the group that the environment variables describe, watching those of `peers` that never come."""
     store, rank, count = next(iter(rendezvous("env://", timeout=_PATIENCE)))
     store.add("joined", 1)
-    while others and store.add("joined", 0) < count:
-        if (failure := _failure(others, count, wait_s=0.0)) is not None:
+    while peers and store.add("joined", 0) < count:
+        if (failure := failure_of(peers)) is not None:
             raise failure
         time.sleep(0.05)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
@@ -175,35 +137,6 @@ def _group(device: torch.device, others: Sequence[_Other]) -> Iterator[None]:
         yield
     finally:
         torch.distributed.destroy_process_group()
-
-
-def _failure(others: Sequence[_Other], count: int, *, wait_s: float = 2.0) -> ReidError | None:
-    """The error of the first process that ended badly; those that are about to end get a moment."""
-    until = time.monotonic() + wait_s
-    while True:
-        for other in others:
-            if other.exit_code:
-                ended = f"process {other.rank} (counted from 0) of {count} ended"
-                if words := other.last_words():
-                    return ReidError(
-                        f"{ended} with exit code {other.exit_code}, and these last words:\n{words}",
-                        "the others cannot go on without it",
-                        "mend what it tells",
-                    )
-                return ReidError(
-                    f"{ended} by signal {-other.exit_code}",
-                    "the others cannot go on without it; the system sends signal 9 for want of memory",
-                    "try a smaller batch or fewer processes",
-                )
-        if time.monotonic() >= until:
-            return None
-        time.sleep(0.05)
-
-
-def _await_end(others: Sequence[_Other]) -> None:
-    until = time.monotonic() + _END_S
-    while any(other.exit_code is None for other in others) and time.monotonic() < until:
-        time.sleep(0.02)
 
 
 @contextmanager

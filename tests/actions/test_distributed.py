@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -108,19 +109,80 @@ def test_a_process_that_fails_ends_the_others_with_its_last_words(make_spec: Mak
     assert not torch.distributed.is_initialized()
 
 
+@pytest.mark.parametrize("in_main_thread", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_a_process_that_is_killed_ends_the_work_of_one_that_does_not_wait_for_it(
+    make_spec: MakeSpec, trained: Path, tmp_path: Path, in_main_thread: bool
+) -> None:
+    checkpoint = f"inference.checkpoint={trained}/train/model_best.pth"
+    spec = make_spec("inference", tmp_path, checkpoint, "inference.num_gpus=2")
+    passed = []
+
+    def work() -> None:
+        with (  # noqa: PT012 - the work goes on until it is ended
+            pytest.raises(
+                ReidError, match=r"process 1 .* of 2 ended by signal 9\. .*others cannot go on.*smaller batch"
+            ),
+            processes("inference", spec, hardware_of(spec, "inference")),
+        ):
+            os.kill(second_process_of(os.getpid()), signal.SIGKILL)
+            began = time.monotonic()
+            try:
+                while time.monotonic() < began + 30:
+                    time.sleep(0.01)
+            finally:
+                passed.append(time.monotonic() - began)
+
+    if in_main_thread:
+        work()
+    else:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(work).result()
+
+    assert passed[0] < 10
+    assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.slow  # a training of its own
+def test_processes_end_with_the_one_that_started_them_when_that_is_killed(make_spec: MakeSpec, tmp_path: Path) -> None:
+    training = endless_training(make_spec, tmp_path)
+    second = second_process_of(training.pid)
+    os.kill(second, signal.SIGSTOP)  # it cannot notice that connections close, as one that waits on a GPU
+    try:
+        training.kill()
+        training.wait()
+
+        until = time.monotonic() + 5
+        while running(second) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not running(second)
+    finally:
+        if running(second):
+            os.kill(second, signal.SIGKILL)
+
+
+@pytest.mark.slow  # two trainings of their own, and a third that goes on
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_to_the_main_process_saves_one_step_in_both_and_ends_them(
+    make_spec: MakeSpec, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    training = endless_training(make_spec, tmp_path)
+    second = second_process_of(training.pid)
+
+    training.send_signal(number)
+    _, said = training.communicate(timeout=60)
+
+    assert training.returncode == code, said
+    assert not running(second)
+    latest = tmp_path / "train" / "reid_model_latest.pth"
+    assert f"the same command goes on from {latest}" in said
+    saved = torch.load(latest, weights_only=True)
+    assert saved["global_step"] >= 1
+
+
 @pytest.mark.slow  # a training of its own
 def test_a_process_that_is_killed_ends_the_training_with_an_error(make_spec: MakeSpec, tmp_path: Path) -> None:
-    endless = (*NO_NORM, "train.num_gpus=2", "train.num_epochs=100000", "train.checkpoint_interval=100000")
-    (tmp_path / "spec.yaml").write_text(dump_spec(make_spec("train", tmp_path, *endless)))
-    training = subprocess.Popen(
-        [sys.executable, "-m", "reid.cli", "train", "-e", str(tmp_path / "spec.yaml")],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    training = endless_training(make_spec, tmp_path)
     try:
-        until = time.monotonic() + 120
-        while not (tmp_path / "train" / "metrics.csv").exists() and time.monotonic() < until:
-            time.sleep(0.1)
-
         os.kill(second_process_of(training.pid), signal.SIGKILL)
 
         _, said = training.communicate(timeout=60)
@@ -129,6 +191,30 @@ def test_a_process_that_is_killed_ends_the_training_with_an_error(make_spec: Mak
     assert training.returncode == 1
     assert "error: process 1 (counted from 0) of 2 ended by signal 9" in said
     assert status(tmp_path / "train")[-1]["status"] == "FAILURE"
+
+
+def endless_training(make_spec: MakeSpec, folder: Path) -> subprocess.Popen[str]:
+    """The command line of a training in two processes, whose first epoch has ended."""
+    endless = (*NO_NORM, "train.num_gpus=2", "train.num_epochs=100000", "train.checkpoint_interval=100000")
+    (folder / "spec.yaml").write_text(dump_spec(make_spec("train", folder, *endless)))
+    training = subprocess.Popen(
+        [sys.executable, "-m", "reid.cli", "train", "-e", str(folder / "spec.yaml")],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    until = time.monotonic() + 120
+    while not (folder / "train" / "metrics.csv").exists():
+        assert training.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    return training
+
+
+def running(pid: int) -> bool:
+    """Whether there is such a process, and it is no zombie that nobody has asked for its exit code."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def second_process_of(parent: int) -> int:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from reid.actions.settings import criterion_of
+from reid.actions.settings import criterion_of, device_of
 from reid.model.heads import SoftmaxHead
 from reid.model.losses import Branch, LossParts
 from reid.spec.load import load_spec
@@ -79,3 +79,13 @@ def test_keys_of_the_center_loss() -> None:
                              dim=1, seed=0)  # fmt: skip
     assert criterion.center is not None
     assert criterion.center.learning_rate == 0.125
+
+
+@pytest.mark.gpu
+def test_fp32_on_a_gpu_is_not_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+
+    device_of(load_spec("evaluate", None, ["device=cuda"]).spec)
+
+    values = torch.full((1, 1, 1, 1), 1 + 2**-12, device="cuda")  # TF32 keeps 10 bits behind the point
+    assert float(nn.functional.conv2d(values, torch.ones_like(values))) == 1 + 2**-12
