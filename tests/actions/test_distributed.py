@@ -111,10 +111,9 @@ def test_a_process_that_fails_ends_the_others_with_its_last_words(make_spec: Mak
 
 @pytest.mark.parametrize("in_main_thread", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_process_that_is_killed_ends_the_work_of_one_that_does_not_wait_for_it(
-    make_spec: MakeSpec, trained: Path, tmp_path: Path, in_main_thread: bool
+    make_spec: MakeSpec, tmp_path: Path, in_main_thread: bool
 ) -> None:
-    checkpoint = f"inference.checkpoint={trained}/train/model_best.pth"
-    spec = make_spec("inference", tmp_path, checkpoint, "inference.num_gpus=2")
+    spec = make_spec("train", tmp_path, "train.num_gpus=2")
     passed = []
 
     def work() -> None:
@@ -122,7 +121,7 @@ def test_a_process_that_is_killed_ends_the_work_of_one_that_does_not_wait_for_it
             pytest.raises(
                 ReidError, match=r"process 1 .* of 2 ended by signal 9\. .*others cannot go on.*smaller batch"
             ),
-            processes("inference", spec, hardware_of(spec, "inference")),
+            processes("train", spec, hardware_of(spec)),
         ):
             os.kill(second_process_of(os.getpid()), signal.SIGKILL)
             began = time.monotonic()
