@@ -114,7 +114,9 @@ def test_the_train_folder_alone_is_enough_to_find_the_checkpoint(
 def test_an_epoch_that_was_not_validated_is_selected_without_another_epochs_figures(
     make_spec: MakeSpec, tmp_path: Path
 ) -> None:
-    train(make_spec("train", tmp_path, "train.num_epochs=3", "train.validation_interval=2"))
+    train(
+        make_spec("train", tmp_path, "train.num_epochs=3", "train.validation_interval=2", "train.keep_checkpoints=-1")
+    )
 
     asked = ("select.method=from_epoch_number", "select.epoch_number=0")
     first = select(make_spec("select", tmp_path / "first", f"select.run={tmp_path}", *asked))
