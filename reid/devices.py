@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
+import resource
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
@@ -78,17 +80,37 @@ def keep_freed_memory() -> None:
 
     By default each large tensor is mapped anew, and the kernel fills its pages with zeros when they are first touched:
     measured, a third of a training step. Call it before the first large tensor; elsewhere than on glibc it does
-    nothing, and neither does it where the user set one of glibc's own MALLOC_ variables.
+    nothing, and neither does it where the user set one of glibc's own MALLOC_ variables. Within a limit to the address
+    space (`ulimit -v`) memory must not stay in pieces, and only one pool is used: each takes 64 MB of addresses.
     """
     if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
         return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+        _spare_memory()
+    elif (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         mallopt(_M_MMAP_THRESHOLD, 2**30)
         mallopt(_M_TRIM_THRESHOLD, -1)
 
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+def give_back_freed_memory() -> None:
+    """Undoes `keep_freed_memory`, and gives what tensors have left to the system, on a GPU too."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    _spare_memory()
+
+
+def _spare_memory() -> None:
+    """Slower, but with the least memory in pieces: each large tensor is mapped for itself, and all threads share."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim"):
+        libc.mallopt(_M_ARENA_MAX, 1)
+        libc.mallopt(_M_MMAP_THRESHOLD, 2**17)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**17)
+        libc.malloc_trim(0)
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of malloc.h
 
 
 def choose_precision(choice: PrecisionChoice, device: torch.device, *, depthwise: bool = False) -> Precision:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from reid.errors import ReidError, SpecError
@@ -109,8 +110,24 @@ def gather(value: T) -> list[T]:
     return values
 
 
+@contextmanager
+def on_its_own() -> Iterator[None]:
+    """In the block this process counts as the only one, for work in which the others cannot take part any more."""
+    global _alone
+    _alone = True
+    try:
+        yield
+    finally:
+        _alone = False
+
+
+_alone = False
+
+
 def _group() -> Any:
     """`torch.distributed` with its process group, or None. A program that has not imported torch has none."""
+    if _alone:
+        return None
     distributed = sys.modules.get("torch.distributed")
     ready = distributed is not None and distributed.is_available() and distributed.is_initialized()
     return distributed if ready else None

@@ -31,6 +31,10 @@ class TrainingData(pl.LightningDataModule):
         cameras: camera of each image, to balance them in the draw; None for images whatever their camera.
         side: camera and view of each image, for networks that take them; None for batches without.
         keep_on_device: whether the pixels lie in the memory of the device that trains, see `feed_for`.
+
+    Attributes:
+        batch_size: see above.
+        num_instances: see above.
     """
 
     def __init__(
@@ -47,14 +51,14 @@ class TrainingData(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         self._images, self._labels, self._cameras, self._side = images, labels, cameras, side
-        self._batch_size, self._num_instances, self._seed = batch_size, num_instances, seed
+        self.batch_size, self.num_instances, self._seed = batch_size, num_instances, seed
         self._keep = keep_on_device
         self._feed: Feed | None = None
 
     @property
     def images_of_this_process(self) -> int:
         """In each batch."""
-        return self._batch_size // rank_and_count()[1]
+        return self.batch_size // rank_and_count()[1]
 
     def train_dataloader(self) -> EpochLoader:
         """The loader of this process's share of the current epoch; Lightning asks anew before each."""
@@ -70,12 +74,20 @@ class TrainingData(pl.LightningDataModule):
         drawn: list[int] = self._draw(epoch)[batch].tolist()
         return drawn
 
+    def random_batch(self, images: int, device: torch.device) -> Batch:
+        """A batch of any size with the shapes and kinds of this training's, to try something out."""
+        pixels = torch.randint(0, 256, (images, *self._images.shape[1:]), dtype=torch.uint8, device=device)
+        rows = torch.arange(images) // self.num_instances % len(self._labels)
+        labels = torch.tensor(sorted(set(self._labels)))
+        batch = pixels, labels[rows % len(labels)].to(device)
+        return batch if self._side is None else (*batch, self._side.rows(rows).to(device))
+
     def _draw(self, epoch: int) -> Rows:
         rank, ranks = rank_and_count()
         sampler = PKSampler(
             self._labels,
-            batch_size=self._batch_size,
-            num_instances=self._num_instances,
+            batch_size=self.batch_size,
+            num_instances=self.num_instances,
             seed=self._seed,
             cameras=self._cameras,
             rank=rank,

@@ -24,6 +24,7 @@ from reid.model.divergence import Divergence
 from reid.model.freezing import FrozenBackbone
 from reid.model.halting import StopAsked, Stopping
 from reid.model.keeping import Checkpoints, Keeping
+from reid.model.memory import is_out_of_memory, out_of_memory
 from reid.model.module import ReidModule
 from reid.model.parallel import prepare_ddp
 from reid.model.stopping import EarlyStopping
@@ -85,13 +86,14 @@ def fit(
         Whether early stopping ended it before `max_epochs`, now or before a resume.
 
     Raises:
-        ReidError: the loss is no longer a number.
+        ReidError: the loss is no longer a number, or memory ran out.
         StorageError: a checkpoint cannot be written.
         Terminated: SIGTERM came; a checkpoint of the last step is written.
         KeyboardInterrupt: Ctrl-C came; likewise, unless it came twice.
     """
     stopping = EarlyStopping(early_stopping)
-    callbacks: list[Callback] = [Divergence(describe, folder), Compilation(compile_backbone)]
+    compilation = Compilation(compile_backbone)
+    callbacks: list[Callback] = [Divergence(describe, folder), compilation]
     if validate:
         callbacks += [Validation(validate, interval=validation_interval), stopping]
     if freeze_backbone_epochs:
@@ -132,6 +134,13 @@ def fit(
             trainer.fit(module, data, ckpt_path=resume_from, weights_only=True)
     except StopAsked:
         raise Terminated if request.signal is signal.SIGTERM else KeyboardInterrupt from None
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        compilation.teardown(trainer, module, "fit")
+        trainer.optimizers = []
+        device = trainer.strategy.root_device
+        raise out_of_memory(error, module, data, device=device, precision=hardware.precision) from None
     except SystemExit as error:
         if trainer.interrupted and error.code == 1:  # Lightning's word for a Ctrl-C that it caught itself
             raise KeyboardInterrupt from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -25,13 +26,19 @@ def warm_up() -> None:
     process.join()
 
 
-def command(action: str, spec: ReIdentificationSpec, folder: Path) -> ForkServerProcess:
-    """`reid <action> -e <spec>`, started; one thread computes. What it says goes to `folder`/said.txt."""
+def command(
+    action: str, spec: ReIdentificationSpec, folder: Path, *, memory_mb: int | None = None
+) -> ForkServerProcess:
+    """`reid <action> -e <spec>`, started; one thread computes. What it says goes to `folder`/said.txt.
+
+    Args:
+        memory_mb: that it may take in addition to what the engine takes by itself.
+    """
     folder.mkdir(exist_ok=True)
     file = folder / "spec.yaml"
     file.write_text(dump_spec(spec))
     process = _CONTEXT.Process(
-        target=_run, args=([action, "-e", str(file), "cpu_threads=1"], str(folder / "said.txt")), daemon=True
+        target=_run, args=([action, "-e", str(file), "cpu_threads=1"], str(folder / "said.txt"), memory_mb), daemon=True
     )
     process.start()
     return process
@@ -49,7 +56,10 @@ def wait_for(happened: Callable[[], bool], process: ForkServerProcess, *, timeou
     raise TimeoutError(f"it did not happen within {timeout_s} s")
 
 
-def _run(arguments: list[str], output: str) -> None:
+def _run(arguments: list[str], output: str, memory_mb: int | None) -> None:
+    if memory_mb is not None:
+        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (taken + memory_mb * 2**20,) * 2)
     with Path(output).open("a") as said:
         for stream in (1, 2):
             os.dup2(said.fileno(), stream)
