@@ -31,7 +31,7 @@ COMMON = (
     "model.input_width=64", "dataset.padding=5", "train.keep_checkpoints=0",
 )  # fmt: skip
 SETS = {
-    "pku": ("train.optim.warmup_method=cosine", "train.optim.warmup_epochs=1", "train.num_epochs=8",
+    "pku": ("train.optim.warmup_method=cosine", "train.optim.warmup_epochs=2", "train.num_epochs=8",
             "dataset.color_augmentation.enabled=true"),
     "sample": ("train.num_epochs=10", "train.optim.warmup_iters=2", "train.optim.warmup_factor=0.1",
                "train.optim.lr_steps=[7,9]", "train.optim.gamma=0.3"),
@@ -49,21 +49,22 @@ NETWORKS = {
     },
     "sample": {
         "EfficientNet-Lite0, random": (*LITE0, "train.optim.base_lr=0.0035"),
+        "MobileNetV3-small, random": MOBILE,
         "OSNet x0.25, random": OSNET,
-        "ResNet-10-T, random, last stride 2": (*RESNET, "model.last_stride=2"),
-        "ResNet-10-T, random, last stride 1": (*RESNET, "model.last_stride=1"),
+        "ResNet-10-T, random": RESNET,
     },
 }
 """Networks beside the one of the recipe, with all parts but the center loss."""
-RECIPE_NETWORK = {"pku": PRETRAINED, "sample": MOBILE}
+RECIPE_NETWORK = {"pku": PRETRAINED, "sample": RESNET}
 PARTS = {
     "no part": (
         "train.optim.warmup_iters=0", "train.optim.warmup_epochs=0", "dataset.re_prob=0", "model.label_smooth=false",
-        "model.neck=", "model.metric_loss_type=triplet", "model.with_center_loss=false",
+        "model.neck=", "model.last_stride=2", "model.metric_loss_type=triplet", "model.with_center_loss=false",
     ),
-    "+ warm-up": ("train.optim.warmup_iters=2", "train.optim.warmup_epochs=1"),
+    "+ warm-up": ("train.optim.warmup_iters=2", "train.optim.warmup_epochs=2"),
     "+ random erasing": ("dataset.re_prob=0.5",),
     "+ label smoothing": ("model.label_smooth=true",),
+    "+ last stride 1": ("model.last_stride=1",),
     "+ BNNeck": ("model.neck=bnneck",),
     "+ center loss": ("model.metric_loss_type=triplet_center", "model.with_center_loss=true"),
 }  # fmt: skip
