@@ -107,6 +107,24 @@ def test_sigterm_saves_the_step_tells_how_to_go_on_and_exits_with_143(
     assert equal(latest_weights(folder), latest_weights(trained / "train"))
 
 
+@pytest.mark.slow  # two processes that import the engine
+def test_sigterm_to_one_of_two_processes_stops_both_at_the_same_step(make_spec: MakeSpec, tmp_path: Path) -> None:
+    two = ("train.num_gpus=2", "dataset.batch_size=16", "train.num_epochs=40", "train.keep_checkpoints=0")
+    spec, folder = make_spec("train", tmp_path, *two), tmp_path / "train"
+    process = command("train", spec, tmp_path)
+    assert wait_for(lambda: told(folder, "Train metrics generated."), process, timeout_s=200)
+    assert process.pid
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(100)
+
+    assert process.exitcode == 143, (tmp_path / "said.txt").read_text()
+    assert status(folder)[-1]["error"] == "Terminated"
+    latest = load_checkpoint(folder / "reid_model_latest.pth")
+    done = len(rows(folder))
+    assert latest.epoch in (done - 1, done)
+    assert not [name for name in names(folder) if name.endswith(".tmp")]
+
+
 def test_metrics_csv_is_restored_from_the_checkpoint_when_it_is_lost_or_stale(
     trained: Path, make_spec: MakeSpec, tmp_path: Path
 ) -> None:

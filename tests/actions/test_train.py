@@ -41,7 +41,12 @@ def test_a_training_leaves_taos_files_and_ours_and_nothing_else(trained: Path) -
 
 def test_every_checkpoint_loads_without_running_code_and_describes_itself(trained: Path) -> None:
     for path in (trained / "train").glob("model_*.pth"):
+        assert torch.load(path, weights_only=True)["reid"]["epoch"] == load_checkpoint(path).epoch
         checkpoint = load_checkpoint(path)
+        assert checkpoint.history is not None
+        assert [row["epoch"] for row in checkpoint.history] == list(range(checkpoint.epoch + 1))
+        assert checkpoint.spec["train"]["num_epochs"] == 3
+        assert {"version", "revision", "seed", "train_identities", "train_cameras"} <= checkpoint.provenance.keys()
         assert checkpoint.network.backbone == "test_resnet"
         assert checkpoint.pids == (1, 2, 3, 4, 7, 8)
         assert checkpoint.preprocess["height"] == 64
@@ -193,8 +198,16 @@ def test_a_diverging_training_ends_in_words_and_writes_no_further_checkpoint(
     overrides = ("train.optim.name=SGD", "train.optim.base_lr=1.0", "train.optim.warmup_method=constant",
                  "train.optim.warmup_iters=0", "model.neck=", "model.triplet_loss_weight=1e30")  # fmt: skip
 
-    with pytest.raises(ReidError, match=r"training loss of epoch 0 is (nan|inf).*train\.grad_clip"):
+    with pytest.raises(ReidError, match=r"training loss of epoch 0 is (nan|inf).*train\.grad_clip") as caught:
         train(make_spec("train", tmp_path, *overrides))
+
+    named = re.search(
+        r"batch (\d+) of the epoch \(counted from 0\), of the identities ([\d, ]+) \((.*?)\)", str(caught.value)
+    )
+    assert named is not None
+    files = named[3].split(", ")
+    assert len(files) == 8
+    assert sorted({int(name[:4]) for name in files}) == [int(pid) for pid in named[2].split(", ")]
 
     assert not [name for name in names(tmp_path / "train") if name.endswith(".pth")]
     assert status(tmp_path / "train")[-1]["error"] == "ReidError"
