@@ -46,7 +46,7 @@ def test_every_checkpoint_loads_without_running_code_and_describes_itself(traine
         assert checkpoint.history is not None
         assert [row["epoch"] for row in checkpoint.history] == list(range(checkpoint.epoch + 1))
         assert checkpoint.spec["train"]["num_epochs"] == 3
-        assert {"version", "revision", "seed", "train_identities", "train_cameras"} <= checkpoint.provenance.keys()
+        assert {"version", "seed", "train_identities", "train_cameras"} <= checkpoint.provenance.keys()
         assert checkpoint.network.backbone == "test_resnet"
         assert checkpoint.pids == (1, 2, 3, 4, 7, 8)
         assert checkpoint.preprocess["height"] == 64
