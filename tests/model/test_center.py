@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from reid.model.center import CenterLoss
+from reid.model.whole_batch import whole_batch
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2])
 
@@ -100,6 +101,6 @@ def _share(rank: int, folder: Path) -> None:
     torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
     loss, mine = CenterLoss(3, 4, learning_rate=0.5, seed=1), slice(4 * rank, 4 * rank + 4)
     for step in range(5):
-        loss(features(step)[mine], LABELS[mine])
+        loss(whole_batch(features(step)[mine]), whole_batch(LABELS[mine]))  # as the criterion does
     torch.save(loss.centers, folder / f"{rank}.pt")
     torch.distributed.destroy_process_group()
