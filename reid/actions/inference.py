@@ -62,7 +62,12 @@ def inference(spec: ReIdentificationSpec) -> ActionResult:
             )
             with progress("embedding", len(images), unit="images") as advance:
                 vectors = embed_pack(
-                    *(network, pack, records, preprocess, batch_size_of(spec, "inference"), hardware.device),
+                    network,
+                    pack,
+                    records,
+                    preprocess,
+                    batch_size_of(spec, "inference"),
+                    hardware.device,
                     progress=advance,
                 )
         if vectors is None:  # this process has embedded its share; the main one goes on

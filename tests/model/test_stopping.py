@@ -55,8 +55,9 @@ def test_only_validations_are_counted_not_epochs(tmp_path: Path) -> None:
     assert [record.epoch for record in records] == [0, 1, 2, 3]
 
 
-def test_the_count_survives_a_resume(tmp_path: Path) -> None:
-    epochs_of((0.5, 0.3), (0.4, 0.3), patience=2, folder=tmp_path)
+@pytest.mark.parametrize("patience", [2, 0], ids=["asked for before", "not asked for before"])
+def test_the_count_survives_a_resume_whether_or_not_early_stopping_was_asked_for(patience: int, tmp_path: Path) -> None:
+    epochs_of((0.5, 0.3), (0.4, 0.3), patience=patience, folder=tmp_path)
 
     more = train(
         tmp_path, epochs=9, measure=scores((0.4, 0.3)), early_stopping=2,
@@ -75,14 +76,3 @@ def test_a_training_that_has_stopped_does_not_go_on_unless_it_is_given_more_pati
     assert names(tmp_path) == before
 
     assert [record.epoch for record in train(tmp_path, early_stopping=2, **again)] == [2]
-
-
-def test_validations_are_counted_before_early_stopping_is_asked_for(tmp_path: Path) -> None:
-    epochs_of((0.5, 0.3), (0.4, 0.3), patience=0, folder=tmp_path)
-
-    more = train(
-        tmp_path, epochs=9, measure=scores((0.4, 0.3)), early_stopping=2,
-        resume_from=tmp_path / "model_epoch_001_step_00004.pth",
-    )  # fmt: skip
-
-    assert [record.epoch for record in more] == [2]
