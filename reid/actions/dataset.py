@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from reid.actions.base import action_run
 from reid.actions.result import ActionResult
 from reid.actions.subsets import Subsets, open_subsets, require_images_and_names
-from reid.data.checks import require_evaluable, require_trainable
 from reid.data.merge import require_different
+from reid.data.requirements import require_evaluable, require_trainable
 from reid.errors import DataError, SpecError
 from reid.files import write_json
 from reid.spec.re_identification import ReIdentificationSpec

@@ -11,8 +11,8 @@ from reid.actions.processes import processes
 from reid.actions.scoring import QueryAndGallery, batch_size_of
 from reid.actions.settings import as_launched, hardware_of
 from reid.actions.subsets import Subsets, open_subsets, query_and_gallery_places
-from reid.data.checks import require_evaluable
 from reid.data.images import Preprocess
+from reid.data.requirements import require_evaluable
 from reid.files import sha256_of
 from reid.model.checkpoint import Checkpoint
 from reid.spec.re_identification import ReIdentificationSpec

@@ -12,8 +12,8 @@ from reid.actions.result import ActionResult
 from reid.actions.resume import how_to_go_on, starting_point
 from reid.actions.settings import as_launched, hardware_of, network_of_training
 from reid.actions.subsets import Subsets, open_subsets
-from reid.data.checks import require_evaluable, require_trainable
 from reid.data.merge import require_different
+from reid.data.requirements import require_evaluable, require_trainable
 from reid.distributed import from_main
 from reid.errors import Terminated
 from reid.model.selection import BEST, LATEST

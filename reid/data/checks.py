@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +20,7 @@ from reid.data.merge import merged_fingerprint, repeated
 from reid.data.parallel import map_chunks
 from reid.data.progress import progress
 from reid.data.records import Record, Subset, fingerprint
+from reid.data.requirements import cameras_of, some, without_match
 from reid.errors import DataError
 from reid.labels import DISTRACTOR_PID
 
@@ -37,7 +38,8 @@ def check(
         workers: threads; None for one a core.
 
     Raises:
-        DataError: `on_bad_image` is "error" and an image cannot be decoded; or every image of a subset is unreadable.
+        DataError: `on_bad_image` is "error" and an image cannot be decoded; or every image of a subset, or of a class
+            that has a folder of its own, is unreadable.
     """
     digests: dict[Path, str] = {}
     unreadable: dict[Path, str] = {}
@@ -45,6 +47,7 @@ def check(
         bad = _decode_all(folder, digests, workers=workers)
         if bad and (on_bad_image == "error" or len(bad) == len(folder.images)):
             raise _unreadable(folder, bad)
+        _require_readable_classes(folder, bad)
         unreadable |= bad
     reports = [_report(subset, unreadable, digests) for subset in subsets]
     report = DatasetReport(tuple(reports), across=None, digests=digests)
@@ -65,49 +68,6 @@ def usable(subset: Subset, report: DatasetReport) -> Subset:
         junk=tuple(record for record in subset.junk if record.path not in bad),
         unmatched=tuple(path for path in subset.unmatched if path not in bad),
         sources=tuple(replace(source, subset=usable(source.subset, report)) for source in subset.sources),
-    )
-
-
-def require_trainable(train: Subset, *, batch_size: int, num_instances: int) -> None:
-    """Refuses a training set that cannot fill one P x K batch.
-
-    Raises:
-        DataError: fewer identities than P = batch_size // num_instances, or fewer than 2.
-    """
-    needed = max(batch_size // num_instances, 2)
-    found = len(train.pids)
-    if found < needed:
-        raise DataError(
-            f"{train.place} {'have' if train.sources else 'has'} {found} identities ({len(train.records)} images)",
-            f"a batch of {batch_size} images, {num_instances} of each identity, needs {needed}",
-            f"add identities, or set dataset.batch_size={found * num_instances}" if found > 1 else "add identities",
-        )
-
-
-def require_evaluable(query: Subset, gallery: Subset) -> None:
-    """Refuses a test set on which no figure would mean anything.
-
-    Raises:
-        DataError: no query has an image of its identity by another camera in the gallery.
-    """
-    if len(_without_match(query.records, gallery.records)) < len(query.records):
-        return
-    shared = sorted(set(query.pids) & set(gallery.pids))
-    cameras = ", ".join(str(camid) for camid in sorted({*query.camids, *gallery.camids}))
-    if shared:
-        why = (
-            f"{len(shared)} identities are in both, but never under two cameras (camids: {cameras}), and images from "
-            "the query's own camera are left out (Market-1501 rule)"
-        )
-        fix = "give real camera numbers in the file names, or add images of the same people by other cameras"
-    else:
-        why = f"no identity is in both: the queries have {_some(query.pids)}, the gallery {_some(gallery.pids)}"
-        fix = "check that query and gallery belong to the same test set"
-    raise DataError(
-        f"no query has a match in the gallery: {len(query.records)} queries in {query.root}, {len(gallery.records)} "
-        f"gallery images in {gallery.root}",
-        why,
-        fix,
     )
 
 
@@ -147,6 +107,18 @@ def _hash_and_decode(paths: Sequence[Path]) -> list[tuple[Path, str, str]]:
     return found
 
 
+def _require_readable_classes(subset: Subset, unreadable: Mapping[Path, str]) -> None:
+    left = {record.pid for record in subset.records if record.path not in unreadable}
+    if gone := sorted(set(subset.classes) - left):
+        first = next(record for record in subset.records if record.pid == gone[0])
+        raise DataError(
+            f"no image of {some(subset.names_of(gone))} in {subset.place} can be read: {first.path.name} "
+            f"({unreadable[first.path]})",
+            "the class would have no image left",
+            "restore the images from their source, or take the class folder away",
+        )
+
+
 def _report(subset: Subset, unreadable: dict[Path, str], digests: dict[Path, str]) -> SubsetReport:
     records = [record for record in subset.records if record.path not in unreadable]
     sources = tuple(
@@ -165,10 +137,10 @@ def _report(subset: Subset, unreadable: dict[Path, str], digests: dict[Path, str
         unmatched=tuple(path.name for path in subset.unmatched),
         foreign=subset.foreign,
         unreadable={path: unreadable[path] for path in subset.images if path in unreadable},
-        single_camera=_single_camera(records),
+        single_camera=() if subset.classes else _single_camera(records),
         fingerprint=merged_fingerprint([source.report.fingerprint for source in sources])
         if sources
-        else fingerprint(subset.images, [digests[path] for path in subset.images]),
+        else fingerprint(map(subset.label_name, subset.images), [digests[path] for path in subset.images]),
         sources=sources,
         repeated=repeated(subset, digests),
     )
@@ -178,32 +150,23 @@ def _across(subsets: dict[str, Subset], digests: dict[Path, str]) -> CrossReport
     query, gallery = subsets["query"], subsets["gallery"]
     train = subsets.get("train")
     test = [*query.records, *gallery.records]
+    missing = tuple(sorted(set(query.pids) - set(gallery.pids)))
+    if query.classes:  # without cameras, any image of the class is a match
+        unmatched = [record for record in query.records if record.pid in missing]
+    else:
+        unmatched = without_match(query.records, gallery.records)
     return CrossReport(
         queries=len(query.records),
-        missing_identities=tuple(sorted(set(query.pids) - set(gallery.pids))),
-        without_match=tuple(record.path.name for record in _without_match(query.records, gallery.records)),
-        single_camera=_single_camera(test),
+        missing_identities=missing,
+        without_match=tuple(record.path.name for record in unmatched),
+        single_camera=() if query.classes else _single_camera(test),
         query_gallery_duplicates=_duplicates(query.records, gallery.records, digests),
         train_test_duplicates=_duplicates(train.records, test, digests) if train else (),
     )
 
 
-def _without_match(query: Sequence[Record], gallery: Sequence[Record]) -> list[Record]:
-    cameras = _cameras_of(gallery)
-    return [record for record in query if not cameras.get(record.pid, set()) - {record.camid}]
-
-
 def _single_camera(records: Sequence[Record]) -> tuple[int, ...]:
-    return tuple(sorted(pid for pid, cameras in _cameras_of(records).items() if len(cameras) == 1))
-
-
-def _cameras_of(records: Sequence[Record]) -> dict[int, set[int]]:
-    """The cameras that see each identity, distractors left out."""
-    cameras: dict[int, set[int]] = {}
-    for record in records:
-        if record.pid != DISTRACTOR_PID:
-            cameras.setdefault(record.pid, set()).add(record.camid)
-    return cameras
+    return tuple(sorted(pid for pid, cameras in cameras_of(records).items() if len(cameras) == 1))
 
 
 def _duplicates(
@@ -226,8 +189,3 @@ def _unreadable(subset: Subset, unreadable: dict[Path, str]) -> DataError:
         "restore them from their source"
         + ("" if all_of_them else ", or set dataset.on_bad_image=skip to leave them out"),
     )
-
-
-def _some(pids: Sequence[int]) -> str:
-    shown = ", ".join(str(pid) for pid in pids[:EXAMPLES])
-    return f"{len(pids)} ({shown}{', ...' if len(pids) > EXAMPLES else ''})"

@@ -7,10 +7,9 @@ nobody, and a camera may have several digits. Names that do not follow the rule 
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
-from reid.data.images import is_image
+from reid.data.listing import files_below, is_picture, listed, require_folder
 from reid.data.records import Record, Subset
 from reid.errors import DataError
 from reid.labels import JUNK_PID, labels_of, view_of
@@ -34,17 +33,10 @@ def read_market1501(folder: Path, *, name: str, recursive: bool = False) -> Subs
     Raises:
         DataError: the folder is missing, is not a folder or cannot be listed.
     """
-    root = Path(folder).expanduser().absolute()
-    if not root.is_dir():
-        raise DataError(
-            f"the {name} folder {root} {'is not a folder' if root.exists() else 'does not exist'}",
-            "",
-            "give a folder of images, an archive of one (.tar, .tar.gz, .zip), or a URI to one (s3://, https://, file://)",
-        )
-    root, files = _images_below(root, recursive=recursive)
+    root, files = image_folder(require_folder(folder, name), recursive=recursive)
     records, junk, unmatched, foreign = [], [], [], []
     for path in files:
-        if path.name.startswith(".") or not is_image(path):
+        if not is_picture(path):
             foreign.append(str(path.relative_to(root)))
         elif (record := _record(path)) is None:
             unmatched.append(path)
@@ -57,6 +49,20 @@ def read_market1501(folder: Path, *, name: str, recursive: bool = False) -> Subs
         *(name, len(records), len(junk), len(unmatched), len(foreign), root),
     )
     return Subset(name, root, tuple(records), tuple(junk), tuple(unmatched), tuple(foreign))
+
+
+def image_folder(root: Path, *, recursive: bool) -> tuple[Path, list[Path]]:
+    """The folder that is really read, and its files or, `recursive`, every file below it, sorted.
+
+    Without `recursive`, a folder that holds no image but exactly one sub-folder stands for that sub-folder.
+    """
+    if recursive:
+        return root, files_below(root)
+    while True:
+        files, folders = listed(root)
+        if any(is_picture(path) for path in files) or len(folders) != 1:
+            return root, files
+        root = folders[0]
 
 
 def require_named(subset: Subset) -> None:
@@ -86,25 +92,6 @@ def require_named(subset: Subset) -> None:
         f"a name must begin with <identity>_c<camera>, as {_EXAMPLE} does",
         "rename the files, or check that this is the right folder",
     )
-
-
-def _images_below(root: Path, *, recursive: bool) -> tuple[Path, list[Path]]:
-    """The folder that is really read, and every file in it, sorted."""
-    while True:
-        try:
-            with os.scandir(root) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
-        except OSError as error:
-            raise DataError(
-                f"the folder {root} cannot be listed ({error.strerror})", "", "check its permissions"
-            ) from error
-        files = [Path(entry.path) for entry in entries if entry.is_file()]
-        folders = [Path(entry.path) for entry in entries if entry.is_dir() and entry.name != "__MACOSX"]
-        if recursive:
-            return root, sorted(path for path in root.rglob("*") if path.is_file())
-        if any(is_image(path) and not path.name.startswith(".") for path in files) or len(folders) != 1:
-            return root, files
-        root = folders[0]
 
 
 def _record(path: Path) -> Record | None:

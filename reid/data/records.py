@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from reid.labels import DISTRACTOR_PID
@@ -39,6 +39,8 @@ class Subset:
         unmatched: image files whose names do not follow the naming; counted and named, never guessed at.
         foreign: other files in the folder (`Thumbs.db`, `LICENSE`), by relative name.
         sources: the folders that were merged; empty for a single one. See `merge`.
+        classes: where each identity is a class with a folder of its own (`read_class_folders`), the name by which it is
+            known, by its number; empty where file names give the identity.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Subset:
     unmatched: tuple[Path, ...] = ()
     foreign: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
+    classes: dict[int, str] = field(default_factory=dict)
 
     @property
     def folders(self) -> tuple[Subset, ...]:
@@ -80,6 +83,21 @@ class Subset:
         """Sorted view numbers; empty where no name gives one."""
         return tuple(sorted({r.view for r in self.records if r.view is not None}))
 
+    def count_of(self, number: int) -> str:
+        """A number of its identities in words: "1 identity", "3 classes"."""
+        one, several = ("class", "classes") if self.classes else ("identity", "identities")
+        return f"{number:,} {one if number == 1 else several}"
+
+    def names_of(self, pids: Iterable[int]) -> list[str]:
+        """How people know some identities: the name of a class, the number of a person."""
+        return [self.classes.get(pid, str(pid)) for pid in pids]
+
+    def label_name(self, path: Path) -> str:
+        """The part of an image's path that gives its label: the base name, behind its class folder's if it has one."""
+        if not self.classes or path.parent == self.root:
+            return path.name
+        return f"{path.relative_to(self.root).parts[0]}/{path.name}"
+
     @property
     def num_distractors(self) -> int:
         """Images with identity 0."""
@@ -101,14 +119,14 @@ class Source:
     camid_offset: int
 
 
-def fingerprint(paths: Sequence[Path], digests: Sequence[str]) -> str:
-    """Identifies a set of images by base names and contents: the same from a folder and from any archive of it.
+def fingerprint(names: Iterable[str], digests: Sequence[str]) -> str:
+    """Identifies a set of images by names and contents: the same from a folder and from any archive of it.
 
     Args:
-        paths: image files, any order.
+        names: of each image the part of its path that gives the label (`Subset.label_name`), any order.
         digests: the SHA-256 of each file, hexadecimal, in the same order.
     """
     whole = hashlib.sha256()
-    for name, digest in sorted(zip((p.name for p in paths), digests, strict=True)):
+    for name, digest in sorted(zip(names, digests, strict=True)):
         whole.update(f"{name}\0{digest}\n".encode())
     return whole.hexdigest()

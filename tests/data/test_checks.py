@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from reid.data.archives import open_folder
-from reid.data.checks import check, require_evaluable, require_trainable, usable
+from reid.data.checks import check, usable
 from reid.data.readers import read_market1501
 from reid.data.records import Subset
+from reid.data.requirements import require_evaluable, require_trainable
 from reid.errors import DataError
 from tests.data.helpers import jpeg, write_images, write_tar
 
@@ -152,7 +153,7 @@ def test_2_identities_fill_a_batch_of_8_with_4_images_each_but_not_one_of_12(
 
 def test_distractors_are_no_identity_to_train_on(tmp_path: Path) -> None:
     train = subset(tmp_path, "train", "0_c1.jpg", "1_c1.jpg", first_seed=0)
-    with pytest.raises(DataError, match="has 1 identities"):
+    with pytest.raises(DataError, match="has 1 identity "):
         require_trainable(train, batch_size=8, num_instances=4)
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from reid.data.checks import check, require_trainable, usable
+from reid.data.checks import check, usable
 from reid.data.merge import merge, require_different
 from reid.data.readers import read_market1501
 from reid.data.records import Subset
+from reid.data.requirements import require_trainable
 from reid.errors import DataError
 from tests.data.helpers import jpeg, write_images
 
