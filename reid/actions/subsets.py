@@ -52,6 +52,7 @@ class Subsets:
             height=preprocess.height,
             width=preprocess.width,
             interpolation=preprocess.interpolation,
+            resize=preprocess.resize,
             cache_dir=self.cache_dir,
             digests=[self.report.digests[path] for path in paths],
             workers=max(workers, 1),

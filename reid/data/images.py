@@ -1,6 +1,7 @@
 """From the bytes of an image file to the pixels a network sees: the one rule that training and inference share.
 
 Pillow decodes to RGB and resizes without keeping the aspect ratio; an EXIF orientation is ignored, as TAO ignores it.
+Where the rule says so, the image is resized to more than the input size, and its middle is taken.
 OpenCV's and Pillow's "bilinear" give different pixels, so nothing in this project decodes or resizes in another way.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -29,7 +30,7 @@ _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resamplin
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How an image becomes the input of a network: RGB, resized, scaled to [0, 1], minus mean, divided by std.
+    """How an image becomes the input of a network: RGB, resized, cropped, scaled to [0, 1], minus mean, divided by std.
 
     Attributes:
         height: pixels.
@@ -37,9 +38,11 @@ class Preprocess:
         interpolation: Pillow's filter of that name (with its antialiasing when an image is made smaller).
         mean: of red, green, blue, on the scale [0, 1].
         std: of red, green, blue, on the scale [0, 1]; above 0.
+        resize: images are resized to this multiple of height and width, each rounded to whole pixels (of two equally
+            near to the even one), and height x width in the middle are cut out; 1 cuts nothing off.
 
     Raises:
-        DataError: a size below 1, an unknown interpolation, or a std of 0 or less.
+        DataError: a size below 1, an unknown interpolation, a std of 0 or less, or a resize below 1.
     """
 
     height: int
@@ -47,10 +50,19 @@ class Preprocess:
     interpolation: Interpolation
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    resize: float = 1.0
 
     def load(self, path: Path) -> Pixels:
-        """`load_image` at this size."""
-        return load_image(path, height=self.height, width=self.width, interpolation=self.interpolation)
+        """`load_image` by this rule."""
+        return load_image(
+            path, height=self.height, width=self.width, interpolation=self.interpolation, resize=self.resize
+        )
+
+    @property
+    def uncropped(self) -> Preprocess:
+        """The same without the crop: resized images as a whole, out of which training cuts its own parts."""
+        height, width = resized_size(self.height, self.width, self.resize)
+        return replace(self, height=height, width=width, resize=1.0)
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
@@ -61,6 +73,12 @@ class Preprocess:
             )
         if self.interpolation not in _RESAMPLING:
             raise DataError(f"the interpolation is {self.interpolation!r}", "", f"choose one of {sorted(_RESAMPLING)}")
+        if not self.resize >= 1:
+            raise DataError(
+                f"images would be resized to {self.resize} times the input size",
+                "the part that is cut out of them would be larger than they are",
+                "give 1, or a little more",
+            )
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise DataError(
                 f"mean is {self.mean} and std is {self.std}",
@@ -69,8 +87,13 @@ class Preprocess:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; `from_dict` gives an equal object back."""
-        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        """Plain values for JSON; `from_dict` gives an equal object back.
+
+        `resize` is called `resize_factor` there: an exported model's card says by which program it is resized.
+        """
+        values = asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        values["resize_factor"] = values.pop("resize")
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Preprocess:
@@ -86,6 +109,7 @@ class Preprocess:
                 interpolation=values["interpolation"],
                 mean=_three(values["mean"]),
                 std=_three(values["std"]),
+                resize=float(values.get("resize_factor", 1.0)),  # files of earlier versions do not have it
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
@@ -100,8 +124,8 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def load_image(path: Path, *, height: int, width: int, interpolation: Interpolation) -> Pixels:
-    """Decodes and resizes one file to uint8 [H, W, 3], RGB.
+def load_image(path: Path, *, height: int, width: int, interpolation: Interpolation, resize: float = 1.0) -> Pixels:
+    """Decodes and resizes one file to uint8 [H, W, 3], RGB; of an image that is `resize` times as large the middle.
 
     Raises:
         DataError: the file is missing, truncated or no image; it is named.
@@ -113,7 +137,15 @@ def load_image(path: Path, *, height: int, width: int, interpolation: Interpolat
             f"{path} cannot be read ({error.strerror})", "", "check that the file is there and readable"
         ) from error
     image = decode(data, name=str(path))
-    return np.asarray(image.resize((width, height), _RESAMPLING[interpolation]), dtype=np.uint8)
+    rows, columns = resized_size(height, width, resize)
+    resized = np.asarray(image.resize((columns, rows), _RESAMPLING[interpolation]), dtype=np.uint8)
+    top, left = round((rows - height) / 2), round((columns - width) / 2)  # torchvision's center_crop
+    return np.ascontiguousarray(resized[top : top + height, left : left + width])
+
+
+def resized_size(height: int, width: int, resize: float) -> tuple[int, int]:
+    """Height and width of a resized image out of which height x width are cut: whole pixels, rounded."""
+    return round(resize * height), round(resize * width)
 
 
 def decode(data: bytes, *, name: str) -> Image.Image:

@@ -1,8 +1,9 @@
 """All images of a subset decoded and resized once: a memory-mapped uint8 array that every epoch and process shares.
 
 An entry is `<cache>/packs/<key>.npy` and `<key>.json`. The key is made of the files' contents in their order, the input
-size and the interpolation, so it can never be stale; the pixels are those that `load_image` gives. A pack is read
-through and its checksums compared when it is opened, unless it is the file (size, time, inode) of which that is known.
+size, the interpolation and the size out of which the middle is cut, so it can never be stale; the pixels are those that
+`load_image` gives. A pack is read through and its checksums compared when it is opened, unless it is the file (size,
+time, inode) of which that is known.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reid.data.cache import cache_errors, exclusive, key_of
-from reid.data.images import Interpolation, Pixels, load_image
+from reid.data.images import Interpolation, Pixels, load_image, resized_size
 from reid.data.parallel import CHUNK, map_chunks
 from reid.data.progress import amount, progress
 from reid.errors import DataError, ReidError
@@ -74,12 +75,14 @@ def pack_images(
     width: int,
     interpolation: Interpolation,
     cache_dir: Path,
+    resize: float = 1.0,
     digests: Sequence[str] | None = None,
     workers: int | None = None,
 ) -> Pack:
     """The pack of `paths`: opened when it is in the cache and whole, else made by all cores.
 
     Args:
+        resize: see `Preprocess`.
         digests: SHA-256 of each file, in the order of `paths` (`DatasetReport.digests` has them); None to compute them.
         workers: threads; None for one a core.
 
@@ -92,7 +95,9 @@ def pack_images(
     digests = _digests(paths, workers=workers) if digests is None else digests
     assert len(digests) == len(paths), "one digest for each path"
     shape = (len(paths), height, width, 3)
-    key = key_of(RULE, interpolation, *shape, *digests)
+    whole = resized_size(height, width, resize)
+    rule = RULE if whole == (height, width) else f"{RULE}-middle-of-{whole[0]}x{whole[1]}"
+    key = key_of(rule, interpolation, *shape, *digests)
     file = cache_dir / "packs" / f"{key}.npy"
     if _damage(file, shape, workers=workers):
         with exclusive(file):
@@ -100,7 +105,7 @@ def pack_images(
             if damage:
                 if file.exists():
                     log.warning("the pack %s is damaged (%s) and is made again", file, damage)
-                load = partial(load_image, height=height, width=width, interpolation=interpolation)
+                load = partial(load_image, height=height, width=width, interpolation=interpolation, resize=resize)
                 _write(file, shape, paths, load, workers=workers)
     return Pack(file, tuple(paths))
 

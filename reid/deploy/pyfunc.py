@@ -66,10 +66,14 @@ class Embedder:
         return embeddings
 
     def _prepared(self, picture: Any) -> NDArray[np.float32]:
-        """One picture as float32 [3, H, W], resized and normalised."""
+        """One picture as float32 [3, H, W], resized, its middle cut out, and normalised."""
         rule = self._preprocess
-        resized = _opened(picture).resize((rule["width"], rule["height"]), _RESAMPLING[rule["interpolation"]])
-        values = np.asarray(resized, dtype=np.float32) / np.float32(255.0)  # [H, W, 3]
+        height, width, resize = rule["height"], rule["width"], rule.get("resize_factor", 1.0)
+        rows, columns = round(resize * height), round(resize * width)
+        resized = np.asarray(_opened(picture).resize((columns, rows), _RESAMPLING[rule["interpolation"]]))
+        top, left = round((rows - height) / 2), round((columns - width) / 2)
+        middle = np.asarray(resized[top : top + height, left : left + width], dtype=np.float32)
+        values = middle / np.float32(255.0)  # [H, W, 3]
         normalised = (values - np.float32(rule["mean"])) / np.float32(rule["std"])
         return np.ascontiguousarray(normalised.transpose(2, 0, 1))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from torchvision.transforms import CenterCrop, Compose, Resize
 
 from reid.data.images import Preprocess, decode, is_image, load_image, normalise
 from reid.errors import DataError
@@ -41,6 +43,37 @@ def test_a_preprocessing_with_a_missing_value_names_it() -> None:
     del values["std"]
     with pytest.raises(DataError, match="std"):
         Preprocess.from_dict(values)
+
+
+def test_a_preprocessing_stored_before_there_were_crops_cuts_nothing_off() -> None:
+    values = PREPROCESS.to_dict()
+    assert values.pop("resize_factor") == 1
+    assert Preprocess.from_dict(values).resize == 1
+
+
+def test_a_stored_crop_survives_json() -> None:
+    cropping = replace(PREPROCESS, resize=1.14)
+    assert Preprocess.from_dict(json.loads(json.dumps(cropping.to_dict()))) == cropping
+    assert (cropping.uncropped.height, cropping.uncropped.width, cropping.uncropped.resize) == (292, 146, 1)
+
+
+@pytest.mark.parametrize("resize", [0.99, float("nan")])
+def test_a_crop_larger_than_the_image_is_refused(resize: float) -> None:
+    with pytest.raises(DataError, match=r"times the input size"):
+        replace(PREPROCESS, resize=resize)
+
+
+@pytest.mark.parametrize(("height", "width", "resize"), [(20, 10, 1.14), (21, 13, 1.3), (20, 10, 1.0)])
+def test_the_middle_is_torchvisions_centre_crop_of_the_resized_image(
+    tmp_path: Path, height: int, width: int, resize: float
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(1, height=50, width=30))
+    rule = Preprocess(height, width, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), resize)
+    whole = [round(resize * height), round(resize * width)]
+    expected = Compose([Resize(whole), CenterCrop([height, width])])(Image.open(tmp_path / "a.jpg"))
+
+    assert np.array_equal(rule.load(tmp_path / "a.jpg"), np.asarray(expected))
+    assert rule.uncropped.load(tmp_path / "a.jpg").shape == (*whole, 3)
 
 
 def test_image_names_are_known_in_any_case() -> None:

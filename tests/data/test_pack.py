@@ -38,6 +38,17 @@ def test_every_row_has_the_pixels_of_load_image(tmp_path: Path, interpolation: I
         assert np.array_equal(row, load_image(path, height=48, width=24, interpolation=interpolation))
 
 
+def test_a_pack_of_middles_is_another_than_that_of_whole_images(tmp_path: Path) -> None:
+    paths = sorted(write_images(tmp_path / "x", *names(3)).iterdir())
+    whole = pack_images(paths, height=48, width=24, interpolation="bilinear", cache_dir=tmp_path)
+    middles = pack_images(paths, height=48, width=24, interpolation="bilinear", cache_dir=tmp_path, resize=1.5)
+
+    assert whole.file != middles.file
+    for row, path in zip(middles.array, paths, strict=True):
+        enlarged = load_image(path, height=72, width=36, interpolation="bilinear")
+        assert np.array_equal(row, enlarged[12:60, 6:30])
+
+
 def test_rows_follow_the_order_of_the_paths(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "x", *names(3))
     paths = [folder / names(3)[index] for index in (2, 0, 1)]

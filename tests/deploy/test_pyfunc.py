@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,20 @@ def test_paths_give_the_embeddings_of_the_trained_network(
 
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_the_middle_of_a_larger_image_is_cut_as_in_training(exported: Exported, tmp_path: Path) -> None:
+    card = json.loads(exported.path.with_suffix(".json").read_text())
+    (tmp_path / "model.onnx").symlink_to(exported.path)
+    rule = replace(PREPROCESS, resize=1.3)
+    card["preprocess"] |= rule.to_dict()
+    (tmp_path / "model.json").write_text(json.dumps(card))
+
+    got = Embedder(tmp_path).predict(exported.pictures)
+
+    inputs = normalise(np.stack([rule.load(path) for path in exported.pictures]), rule.mean, rule.std)
+    with torch.inference_mode():
+        np.testing.assert_allclose(got, exported.network(torch.from_numpy(inputs)).numpy(), atol=1e-5)
 
 
 def test_every_kind_of_input_gives_the_same_embeddings(embedder: Embedder, exported: Exported) -> None:
