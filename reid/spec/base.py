@@ -34,10 +34,14 @@ def key(
     multiple_of: int | None = None,
     tao_bounds: Bounds | None = None,
     tao_type: str = "",
+    tao_choices: tuple[str, ...] = (),
+    math_cond: str = "",
+    depends_on: str = "",
+    parent_param: bool = False,
     popular: bool = False,
     automl: bool | None = None,
     no_effect: str = "",
-    ours: bool = False,
+    ours: bool | str = False,
     mandatory: bool = False,
 ) -> Any:
     """A key of the spec: its default, how it is validated, and what the written schemas say about it.
@@ -48,29 +52,36 @@ def key(
         ge, gt, le, multiple_of: what validation accepts: the tolerant range of the documents.
         tao_bounds: minimum and maximum in TAO's schema where those are narrower than what is accepted here.
         tao_type: TAO's own name of the type where the Python type does not tell, e.g. "list_2" or "categorical".
+        tao_choices: the values that TAO's schema lists where further ones are accepted here.
+        math_cond, depends_on, parent_param: what TAO's schema tells a search: a condition such as "> 0.0", the keys
+            that the value depends on, and that other keys depend on this one.
         popular: user interfaces show it first.
         automl: True or False where TAO flags the key; None where it does not.
         no_effect: why the key is accepted and then ignored; empty for a key that does something.
-        ours: the key does not exist in TAO.
+        ours: the key does not exist in TAO; the name of a family where only its TAO spec lacks it.
         mandatory: TAO's templates show `???` (a value must be given); here that equals unset.
     """
-    lower = ge if ge is not None else gt
+    limits = {"ge": ge, "gt": gt, "le": le, "multiple_of": multiple_of}
     extra = {
-        "tao_bounds": list(tao_bounds or (lower, le)),
+        **limits,
+        "tao_bounds": tao_bounds,
         "tao_type": tao_type,
+        "tao_choices": tao_choices,
+        "math_cond": math_cond,
+        "depends_on": depends_on,
+        "parent_param": parent_param,
         "popular": popular,
         "automl": automl,
         "no_effect": no_effect,
         "ours": ours,
         "mandatory": mandatory,
-        "accepted": [ge, gt, le, multiple_of],
     }
-    return Field(
-        default,
-        description=description,
-        ge=ge,
-        gt=gt,
-        le=le,
-        multiple_of=multiple_of,
-        json_schema_extra=cast(dict[str, Any], extra),
-    )
+    return Field(default, description=description, json_schema_extra=cast(dict[str, Any], extra), **cast(Any, limits))
+
+
+def like(section: type[Section], name: str, **changes: Any) -> Any:
+    """The key of that name in another section, with some arguments of `key` changed."""
+    field = section.model_fields[name]
+    extra = cast(dict[str, Any], field.json_schema_extra)
+    arguments = {"default": field.default, "description": field.description, **extra, **changes}
+    return key(**arguments)

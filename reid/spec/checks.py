@@ -1,17 +1,22 @@
-"""Rules that look at several keys at once."""
+"""Rules that look at several keys at once: those of both families, and from here those of each."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from reid.spec.document import Problem
+from reid.spec.experiment import ExperimentSpec
 from reid.spec.gpus import resolve_gpus
+from reid.spec.keys import BLOCKS
+from reid.spec.ml_recog import MlRecogSpec
+from reid.spec.ml_recog.checks import check_recognition
 from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.re_identification.checks import check_re_identification
 
 _TRAINING = ("", "train", "dataset")
 
 
-def settle(spec: ReIdentificationSpec, warnings: list[str]) -> dict[str, Any]:
+def settle(spec: ExperimentSpec, warnings: list[str]) -> dict[str, Any]:
     """The keys that other keys overrule, by dotted name with their new values; each gets a warning.
 
     num_gpus and gpu_ids of each block agree afterwards (see `resolve_gpus`), and no interval is longer than the
@@ -37,7 +42,7 @@ def settle(spec: ReIdentificationSpec, warnings: list[str]) -> dict[str, Any]:
     return changes
 
 
-def check_keys_together(spec: ReIdentificationSpec, action: str, problems: list[Problem], warnings: list[str]) -> None:
+def check_keys_together(spec: ExperimentSpec, action: str, problems: list[Problem], warnings: list[str]) -> None:
     """Adds what is wrong with the combination of values, each key being valid by itself.
 
     Args:
@@ -65,111 +70,73 @@ def check_keys_together(spec: ReIdentificationSpec, action: str, problems: list[
                 "add select.epoch_number=N, counted from 0",
             )
         )
-    if action in _TRAINING:
-        _check_batch(spec, problems)
-        _check_sources(spec, problems)
-        _check_center_loss(spec, problems, warnings)
-        _check_head(spec, warnings)
+    training = action in _TRAINING
+    if training:
+        _check_batch(spec, action, problems)
         _check_early_stopping(spec, problems)
         _check_frozen_backbone(spec, warnings)
+    if isinstance(spec, ReIdentificationSpec) and training:
+        check_re_identification(spec, problems, warnings)
+    if isinstance(spec, MlRecogSpec):
+        check_recognition(spec, problems, warnings, training=training)
 
 
-def _check_batch(spec: ReIdentificationSpec, problems: list[Problem]) -> None:
-    batch, instances = spec.dataset.batch_size, spec.dataset.num_instances
-    gpus = spec.train.num_gpus * spec.train.num_nodes
+def _check_batch(spec: ExperimentSpec, action: str, problems: list[Problem]) -> None:
+    """Whole identities in the batch of each GPU, and two or more in all, which the triplet loss compares."""
+    size_key, instances_key = spec.names["batch_size"], spec.names["num_instances"]
+    if action in BLOCKS and size_key.partition(".")[0] not in BLOCKS[action]:
+        return
+    batch, instances, gpus = spec.batch_size, spec.num_instances, spec.gpus
+    share = batch // spec.value(size_key)  # how many batches of the key's size are one batch
     unit = instances * gpus
-    needs_pairs = spec.dataset.sampler != "softmax"
-    smallest = max(unit, 2 * instances) if needs_pairs else unit  # the triplet loss sees the batch of all GPUs
-    across = f" on each of {gpus} GPUs" if gpus > 1 else ""
+    smallest = max(unit, 2 * instances) if spec.compares_identities else unit
     if batch % unit:
-        below, above = max(batch // unit * unit, smallest), max(-(-batch // unit) * unit, smallest)
-        sizes = f"dataset.batch_size={below} or {above}" if below != above else f"dataset.batch_size={above}"
+        across = f" on each of {gpus} GPUs" if gpus > 1 and share == 1 else ""
+        below, above = max(batch // unit * unit, smallest) // share, max(-(-batch // unit) * unit, smallest) // share
+        sizes = f"{size_key}={below} or {above}" if below != above else f"{size_key}={above}"
         problems.append(
             Problem(
-                f"dataset.batch_size {batch} is not a multiple of dataset.num_instances {instances}{across}",
-                "a batch holds whole identities of num_instances images each",
-                f"use {sizes}, or another num_instances",
+                f"{size_key} {batch // share} is not a multiple of {instances_key} {instances}{across}",
+                f"a batch holds whole {spec.nouns} of {_last(instances_key)} images each",
+                f"use {sizes}, or another {_last(instances_key)}",
             )
         )
     elif batch < smallest:
         problems.append(
             Problem(
-                f"dataset.batch_size {batch} with dataset.num_instances {instances} is one identity in a batch",
-                "the triplet loss compares different identities, so it needs two or more",
-                f"use dataset.batch_size={smallest} or more, or fewer num_instances",
+                f"{size_key} {batch // share} with {instances_key} {instances} is one {spec.noun} in a batch",
+                f"the triplet loss compares different {spec.nouns}, so it needs two or more",
+                f"use {size_key}={smallest // share} or more, or fewer {_last(instances_key)}",
             )
         )
 
 
-def _check_sources(spec: ReIdentificationSpec, problems: list[Problem]) -> None:
-    first, more = spec.dataset.train_dataset_dir, spec.dataset.more_train_dataset_dirs
-    if more and not first:
-        problems.append(
-            Problem(
-                f"dataset.more_train_dataset_dirs names {len(more)} source(s), and dataset.train_dataset_dir none",
-                "further sources are merged with a first one",
-                f"set dataset.train_dataset_dir={more[0]} and leave it out of the list",
-            )
-        )
-    if "" in more:
-        problems.append(Problem("dataset.more_train_dataset_dirs has an empty place", "", "take it out of the list"))
-    problems.extend(
-        Problem(
-            f"dataset.train_dataset_dir and dataset.more_train_dataset_dirs name {place} twice",
-            "every person in it would be two identities",
-            "name each source once",
-        )
-        for place in sorted({place for place in more if place and (first, *more).count(place) > 1})
-    )
-
-
-def _check_center_loss(spec: ReIdentificationSpec, problems: list[Problem], warnings: list[str]) -> None:
-    kind = spec.model.metric_loss_type
-    if spec.model.with_center_loss and kind == "triplet":
-        problems.append(
-            Problem(
-                "model.with_center_loss is true and model.metric_loss_type is triplet",
-                "the center loss is part of the metric loss types center and triplet_center alone",
-                "set model.metric_loss_type=triplet_center, or model.with_center_loss=false",
-            )
-        )
-    elif not spec.model.with_center_loss and kind != "triplet":
-        warnings.append(
-            f"model.metric_loss_type {kind} has no center loss while model.with_center_loss is false; "
-            "as in TAO, the triplet loss alone is used"
-        )
-
-
-def _check_head(spec: ReIdentificationSpec, warnings: list[str]) -> None:
-    if spec.dataset.sampler == "triplet" and spec.model.metric_loss_type == "triplet":
-        return  # no identity loss
-    if spec.model.id_loss_type == "circle" and spec.model.label_smooth:
-        warnings.append(
-            "model.label_smooth is true and model.id_loss_type is circle; the circle loss compares similarities with "
-            "each other and has no labels to smooth: it is used without"
-        )
-
-
-def _check_early_stopping(spec: ReIdentificationSpec, problems: list[Problem]) -> None:
-    if spec.train.early_stopping and not (spec.dataset.query_dataset_dir or spec.dataset.test_dataset_dir):
+def _check_early_stopping(spec: ExperimentSpec, problems: list[Problem]) -> None:
+    if spec.train.early_stopping and not any(place for _, place in spec.test_places("train").values()):
         problems.append(
             Problem(
                 f"train.early_stopping is {spec.train.early_stopping}, and there is nothing to validate on",
                 "it counts validations that are no better than the best before them",
-                "set dataset.query_dataset_dir and dataset.test_dataset_dir, or train.early_stopping=0",
+                f"set {spec.names['query']} and {spec.names['gallery']}, or train.early_stopping=0",
             )
         )
 
 
-def _check_frozen_backbone(spec: ReIdentificationSpec, warnings: list[str]) -> None:
+def _check_frozen_backbone(spec: ExperimentSpec, warnings: list[str]) -> None:
     frozen, model = spec.train.freeze_backbone_epochs, spec.model
     if frozen >= spec.train.num_epochs:
         warnings.append(
             f"train.freeze_backbone_epochs {frozen} is not less than train.num_epochs {spec.train.num_epochs}; the "
             "backbone keeps its initial weights to the end"
         )
-    if frozen and not model.pretrain_choice and not model.pretrained_model_path:
+    paths = [value for name, value in model if name.startswith("pretrained_")]
+    if frozen and not model.pretrain_choice and not any(paths):
         warnings.append(
             f"train.freeze_backbone_epochs is {frozen} and the backbone has random weights; there is nothing in it to "
-            "protect from those of the neck"
+            "protect from what follows it"
         )
+
+
+def _last(path: str) -> str:
+    """The key's own name."""
+    return path.rpartition(".")[2]

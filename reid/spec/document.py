@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from reid.errors import SpecError
-from reid.spec.keys import spec_keys
+from reid.spec.keys import key_of_any_family
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -101,7 +101,7 @@ def read_overrides(overrides: Iterable[str]) -> tuple[list[Given], list[Problem]
 
 def _override(path: str, text: str) -> Iterator[Given]:
     place = "command line"
-    known = spec_keys().get(path)
+    known = key_of_any_family(path)
     if known is not None and known.kind == "string" and text.strip()[:1] not in ("'", '"'):
         yield Given(path, None if text.strip() in ("null", "~") else text, None, place)
         return
@@ -120,7 +120,7 @@ def _leaves(
     for key_node, value_node in _pairs(node):
         line = key_node.start_mark.line + 1
         path = f"{prefix}.{key_node.value}" if prefix else str(key_node.value)
-        if isinstance(value_node, yaml.MappingNode) and value_node.value and path not in spec_keys():
+        if isinstance(value_node, yaml.MappingNode) and value_node.value and key_of_any_family(path) is None:
             yield from _leaves(value_node, path, file, seen, problems)
             continue
         if path in seen:

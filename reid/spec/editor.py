@@ -6,26 +6,26 @@ from typing import Any, get_args, get_origin
 
 from pydantic import TypeAdapter
 
-from reid.spec.aliases import RENAMED_KEYS, RENAMED_ROOTS, SHORTHANDS
 from reid.spec.base import Section
+from reid.spec.families import FAMILIES, RE_IDENTIFICATION
 from reid.spec.keys import Key, spec_keys
-from reid.spec.re_identification import ReIdentificationSpec
 
 _UNSET = {"enum": ["", "???", None]}
 _REFERENCE = {"type": "string", "pattern": r"\$\{.+\}"}
 
 
-def editor_schema() -> dict[str, Any]:
-    """What `load_spec` accepts in a file, as far as a schema can say it.
+def editor_schema(family: str = RE_IDENTIFICATION) -> dict[str, Any]:
+    """What `load_spec` accepts in a file of a family, as far as a schema can say it.
 
     Values that are not set, references such as `${results_dir}`, and other names of keys (marked deprecated) are valid.
     """
-    schema = _block(ReIdentificationSpec, "")
-    schema["properties"] |= {name: _deprecated(path) for name, path in SHORTHANDS.items()}
-    for old, path in RENAMED_KEYS.items():
+    names = FAMILIES[family]
+    schema = _block(names.spec, "", family)
+    schema["properties"] |= {name: _deprecated(path) for name, path in names.shorthands.items()}
+    for old, path in names.renamed_keys.items():
         *sections, name = old.split(".")
         _inside(schema, sections)["properties"][name] = _deprecated(path)
-    for old, path in RENAMED_ROOTS.items():
+    for old, path in names.renamed_roots.items():
         schema["properties"][old] = {
             "$ref": "#/properties/" + path.replace(".", "/properties/"),
             "deprecated": True,
@@ -33,20 +33,21 @@ def editor_schema() -> dict[str, Any]:
         }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "re_identification experiment spec",
+        "title": f"{family} experiment spec",
         **schema,
     }
 
 
-def _block(model: type[Section], prefix: str) -> dict[str, Any]:
+def _block(model: type[Section], prefix: str, family: str) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         path = f"{prefix}{name}"
         annotation = field.annotation
         if isinstance(annotation, type) and issubclass(annotation, Section):
-            properties[name] = _block(annotation, f"{path}.")
+            properties[name] = _block(annotation, f"{path}.", family)
         else:
-            properties[name] = _leaf(spec_keys()[path], _value_schema(spec_keys()[path], annotation))
+            key = spec_keys(family)[path]
+            properties[name] = _leaf(key, _value_schema(key, annotation))
     return {
         "type": ["object", "null"],
         "description": (model.__doc__ or "").strip(),

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from reid.spec.document import Given, Problem
+from reid.spec.families import RE_IDENTIFICATION
 from reid.spec.keys import nested, spec_keys
 
 if TYPE_CHECKING:
@@ -15,7 +16,9 @@ _RESOLVER = re.compile(r"(?<!\\)\$\{\s*([A-Za-z_][\w.]*)\s*:")
 _REFERENCE = re.compile(r"(?<!\\)\$\{\s*([A-Za-z_][\w.]*)\s*\}")
 
 
-def interpolate(chosen: dict[str, Given], problems: list[Problem], warnings: list[str]) -> dict[str, Any]:
+def interpolate(
+    chosen: dict[str, Given], problems: list[Problem], warnings: list[str], family: str = RE_IDENTIFICATION
+) -> dict[str, Any]:
     """The values by canonical name, with references to other keys filled in.
 
     A reference may name any key of the spec, given or not. Text built around a key that is unset is unset too:
@@ -25,13 +28,14 @@ def interpolate(chosen: dict[str, Given], problems: list[Problem], warnings: lis
         chosen: what the user gave, by canonical name.
         problems: receives references that cannot be resolved, and resolvers.
         warnings: receives values that became unset.
+        family: whose keys and defaults are meant.
     """
     values = {path: given.value for path, given in chosen.items()}
     wanted = [path for path, value in values.items() if "${" in str(value)]
     if not wanted:  # OmegaConf costs 0.2 s to import, and most specs have no reference
         return values
     values = {path: "" if value == "???" else value for path, value in values.items()}
-    everything = {path: key.default for path, key in spec_keys().items()} | values
+    everything = {path: key.default for path, key in spec_keys(family).items()} | values
     config = _config({path: value for path, value in everything.items() if path not in wanted})
     for path in wanted:
         refused = set(_RESOLVER.findall(str(values[path]))) - {"oc.env"}
@@ -87,7 +91,7 @@ def _is_unset(path: str, everything: dict[str, Any], seen: tuple[str, ...]) -> b
         return True
     if path in seen or not isinstance(value, str):
         return False
-    return any(name in spec_keys() and _is_unset(name, everything, (*seen, path)) for name in _REFERENCE.findall(value))
+    return any(name in everything and _is_unset(name, everything, (*seen, path)) for name in _REFERENCE.findall(value))
 
 
 def _unresolved(given: Given, path: str, error: Exception) -> Problem:

@@ -1,4 +1,4 @@
-"""Every key of the spec as one flat table: what the loader, the schemas, the documents and the help read."""
+"""Every key of a family's spec as one flat table: what the loader, the schemas, the documents and the help read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from reid.spec.base import Section
-from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.families import FAMILIES, RE_IDENTIFICATION
 
 TAO_ACTIONS = ("train", "evaluate", "inference", "export")
 SPEC_ACTIONS = ("dataset", "train", "select", "evaluate", "inference", "export", "register", "promote")
@@ -40,7 +40,7 @@ class Key:
         default: plain value (lists, not tuples).
         choices: the values allowed; empty where any value of the kind is.
         at_least, above, at_most, multiple_of: what validation accepts; None where it does not limit.
-        tao_type, tao_minimum, tao_maximum: what TAO's schema says.
+        tao_type, tao_minimum, tao_maximum, tao_choices, math_cond, depends_on, parent_param: what TAO's schema says.
         no_effect: why the key is ignored; empty for a key that does something.
     """
 
@@ -57,6 +57,10 @@ class Key:
     tao_type: str
     tao_minimum: float | None
     tao_maximum: float | None
+    tao_choices: tuple[str, ...]
+    math_cond: str
+    depends_on: str
+    parent_param: bool
     popular: bool
     automl: bool | None
     no_effect: str
@@ -81,25 +85,30 @@ class Key:
 
 
 @cache
-def spec_keys() -> dict[str, Key]:
-    """Every key by its dotted path, in the order of the spec."""
-    return {key.path: key for key in _walk(ReIdentificationSpec, "")}
+def spec_keys(family: str = RE_IDENTIFICATION) -> dict[str, Key]:
+    """Every key of a family by its dotted path, in the order of the spec."""
+    return {key.path: key for key in _walk(FAMILIES[family].spec, "", family)}
 
 
 @cache
-def section_paths() -> tuple[str, ...]:
+def section_paths(family: str = RE_IDENTIFICATION) -> tuple[str, ...]:
     """The dotted names of all sections, outer ones first, in the order of the spec."""
     found: dict[str, None] = {}
-    for path in spec_keys():
+    for path in spec_keys(family):
         parts = path.split(".")[:-1]
         for end in range(1, len(parts) + 1):
             found[".".join(parts[:end])] = None
     return tuple(found)
 
 
-def keys_of(action: str) -> list[Key]:
+def key_of_any_family(path: str) -> Key | None:
+    """The key of that name in the first family that has it."""
+    return next((spec_keys(family)[path] for family in FAMILIES if path in spec_keys(family)), None)
+
+
+def keys_of(action: str, family: str = RE_IDENTIFICATION) -> list[Key]:
     """The keys in an action's template: those of no block, then its blocks in their order."""
-    keys = spec_keys().values()
+    keys = spec_keys(family).values()
     return [key for block in ("", *BLOCKS[action]) for key in keys if key.block == block]
 
 
@@ -115,20 +124,20 @@ def nested(flat: dict[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def _walk(model: type[Section], prefix: str) -> Iterator[Key]:
+def _walk(model: type[Section], prefix: str, family: str) -> Iterator[Key]:
     for name, field in model.model_fields.items():
         annotation = field.annotation
         if isinstance(annotation, type) and issubclass(annotation, Section):
-            yield from _walk(annotation, f"{prefix}{name}.")
+            yield from _walk(annotation, f"{prefix}{name}.", family)
         else:
-            yield _key(f"{prefix}{name}", field)
+            yield _key(f"{prefix}{name}", field, family)
 
 
-def _key(path: str, field: FieldInfo) -> Key:
+def _key(path: str, field: FieldInfo, family: str) -> Key:
     extra: Any = field.json_schema_extra
-    at_least, above, at_most, multiple_of = extra["accepted"]
+    at_least, above, at_most = extra["ge"], extra["gt"], extra["le"]
     kind, optional, choices = _kind(field.annotation)
-    minimum, maximum = extra["tao_bounds"]
+    minimum, maximum = extra["tao_bounds"] or (at_least if at_least is not None else above, at_most)
     return Key(
         path=path,
         kind=kind,
@@ -139,14 +148,18 @@ def _key(path: str, field: FieldInfo) -> Key:
         at_least=at_least,
         above=above,
         at_most=at_most,
-        multiple_of=multiple_of,
+        multiple_of=extra["multiple_of"],
         tao_type=extra["tao_type"] or kind,
         tao_minimum=minimum,
         tao_maximum=maximum,
+        tao_choices=extra["tao_choices"],
+        math_cond=extra["math_cond"],
+        depends_on=extra["depends_on"],
+        parent_param=extra["parent_param"],
         popular=extra["popular"],
         automl=extra["automl"],
         no_effect=extra["no_effect"],
-        ours=extra["ours"],
+        ours=extra["ours"] in (True, family),
         mandatory=extra["mandatory"],
     )
 

@@ -14,9 +14,10 @@ from reid.errors import SpecError
 from reid.spec.aliases import canonical, canonical_value, nearest
 from reid.spec.checks import check_keys_together, settle
 from reid.spec.document import Given, Problem, read_file, read_overrides
+from reid.spec.experiment import ExperimentSpec
+from reid.spec.families import FAMILIES, RE_IDENTIFICATION
 from reid.spec.interpolation import escape, interpolate
 from reid.spec.keys import section_paths, spec_keys
-from reid.spec.re_identification import ReIdentificationSpec
 from reid.spec.validate import validate
 
 log = logging.getLogger(__name__)
@@ -66,17 +67,20 @@ class SpecReport:
 class LoadedSpec:
     """A validated spec and the report of how it came about."""
 
-    spec: ReIdentificationSpec
+    spec: ExperimentSpec
     report: SpecReport
 
 
-def load_spec(action: str = "", file: Path | str | None = None, overrides: Sequence[str] = ()) -> LoadedSpec:
+def load_spec(
+    action: str = "", file: Path | str | None = None, overrides: Sequence[str] = (), family: str = ""
+) -> LoadedSpec:
     """Reads, renames, interpolates and validates a spec.
 
     Args:
         action: the verb the spec is for; checks of training alone are left out for the others. Empty: all checks.
         file: YAML or JSON; None for the defaults.
         overrides: `a.b=c` arguments; the last one wins, and all win over the file.
+        family: which keys there are; empty: what the key `family` says, else re_identification.
 
     Raises:
         SpecError: names every problem that was found, not only the first.
@@ -86,32 +90,34 @@ def load_spec(action: str = "", file: Path | str | None = None, overrides: Seque
     in_overrides, more = read_overrides(overrides)
     problems += more
 
+    family = _family(family, [*in_file, *in_overrides])
     aliases: list[Alias] = []
     warnings: list[str] = []
-    chosen = _known(in_file, aliases, problems, one_layer=True)
-    chosen |= _known(in_overrides, aliases, problems, one_layer=False)
-    values = interpolate(chosen, problems, warnings)
-    values = _typed(values, chosen, warnings)
-    spec = validate(values, {name: given.place for name, given in chosen.items()}, problems)
+    chosen = _known(in_file, aliases, problems, family, one_layer=True)
+    chosen |= _known(in_overrides, aliases, problems, family, one_layer=False)
+    values = interpolate(chosen, problems, warnings, family)
+    values = _typed(values, chosen, warnings, family)
+    spec = validate(values, {name: given.place for name, given in chosen.items()}, problems, family)
     if spec is not None:
-        spec = validate(values | settle(spec, warnings), {}, problems) or spec
+        spec = validate(values | settle(spec, warnings), {}, problems, family) or spec
         check_keys_together(spec, action, problems, warnings)
     if problems or spec is None:
         raise _error(problems, path)
 
+    keys = spec_keys(family)
     report = SpecReport(
         file=path,
         given={given.path: given.value for given in (*in_file, *in_overrides)},
         normalised=values,
         aliases=tuple(aliases),
-        no_effect={name: spec_keys()[name].no_effect for name in values if spec_keys()[name].no_effect},
+        no_effect={name: keys[name].no_effect for name in values if keys[name].no_effect},
         warnings=tuple(warnings),
         notes=_notes(spec),
     )
     return LoadedSpec(spec, report)
 
 
-def dump_spec(spec: ReIdentificationSpec, *, given_only: bool = False) -> str:
+def dump_spec(spec: ExperimentSpec, *, given_only: bool = False) -> str:
     """The resolved spec as YAML; loading it gives an equal spec.
 
     A passphrase is not in it: `KEY_REFERENCE` stands there instead, so that loading asks for it in the environment.
@@ -119,19 +125,17 @@ def dump_spec(spec: ReIdentificationSpec, *, given_only: bool = False) -> str:
     Args:
         given_only: leave out what nobody set, and an action may take from its checkpoint.
     """
-    values = without_passphrase(_literal(spec.model_dump(mode="json", exclude_unset=given_only)))
+    values = {"family": spec.family} | spec.model_dump(mode="json", exclude_unset=given_only)
+    values = without_passphrase(_literal(values))
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
 
 
-def flatten_spec(spec: ReIdentificationSpec) -> dict[str, Any]:
+def flatten_spec(spec: ExperimentSpec) -> dict[str, Any]:
     """Every key by its dotted path, with plain values (lists, not tuples), and `KEY_REFERENCE` for a passphrase."""
-    flat: dict[str, Any] = {}
-    for path in spec_keys():
-        value: Any = spec
-        for name in path.split("."):
-            value = getattr(value, name)
-        flat[path] = list(value) if isinstance(value, tuple) else value
-    return without_passphrase(flat)
+    values = {path: spec.value(path) for path in spec_keys(spec.family)}
+    return without_passphrase(
+        {path: list(value) if isinstance(value, tuple) else value for path, value in values.items()}
+    )
 
 
 def without_passphrase(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,17 +153,42 @@ def log_report(report: SpecReport) -> None:
         log.info("spec: keys without effect here: %d; `reid spec check` lists them with reasons", len(report.no_effect))
 
 
+def _family(asked: str, given: Sequence[Given]) -> str:
+    """The family of the spec; what the caller asks for must not be contradicted by the user.
+
+    Raises:
+        SpecError: there is no such family, or it is another one than was asked for.
+    """
+    said = next((one for one in reversed(given) if one.path == "family" and one.value not in _UNSET), None)
+    if said is None:
+        return asked or RE_IDENTIFICATION
+    name = str(said.value).lower()
+    if name not in FAMILIES:
+        raise SpecError(
+            f"family is {said.value!r} ({said.place})",
+            f"it must be one of {', '.join(FAMILIES)}",
+            f"for example family={RE_IDENTIFICATION}",
+        )
+    if asked and name != asked:
+        raise SpecError(
+            f"the spec is of the family {name} ({said.place}), and this is {asked}",
+            "the families have other keys, networks and figures",
+            f"run it with `{name}` in place of `{asked}`, or with `reid`, which takes both; or give a spec of {asked}",
+        )
+    return name
+
+
 def _known(
-    layer: Iterable[Given], aliases: list[Alias], problems: list[Problem], *, one_layer: bool
+    layer: Iterable[Given], aliases: list[Alias], problems: list[Problem], family: str, *, one_layer: bool
 ) -> dict[str, Given]:
     """The layer's values by their canonical names; unknown names and contradictions become problems."""
     chosen: dict[str, Given] = {}
     for given in layer:
-        path = canonical(given.path)
-        if path in section_paths() and given.value in _UNSET:
+        path = canonical(given.path, family)
+        if path in section_paths(family) and given.value in _UNSET:
             continue
-        if path not in spec_keys():
-            problems.append(_unknown(given, path))
+        if path not in spec_keys(family):
+            problems.append(_unknown(given, path, family))
             continue
         if path != given.path:
             aliases.append(Alias(given.path, path, given.place))
@@ -176,23 +205,28 @@ def _known(
     return chosen
 
 
-def _unknown(given: Given, path: str) -> Problem:
-    if path in section_paths():
+def _unknown(given: Given, path: str, family: str) -> Problem:
+    if path in section_paths(family):
         return Problem(
             f"{given.path} is {given.value!r} ({given.place})",
             "it is the name of a block of keys and has no value of its own",
-            f"set a key of it, e.g. {next(key for key in spec_keys() if key.startswith(path + '.'))}",
+            f"set a key of it, e.g. {next(key for key in spec_keys(family) if key.startswith(path + '.'))}",
         )
-    guess = nearest(path)
+    found = f"unknown key {given.path} ({given.place})"
+    guess = nearest(path, family)
+    other = next((name for name in FAMILIES if path in spec_keys(name)), "")
+    if other:
+        why = f"{other} has such a key, and this is a spec of {family}"
+        return Problem(found, why, f"use {guess}, or set family={other}" if guess else f"set family={other}")
     fix = f"did you mean {guess}?" if guess else "`reid schema --docs FILE` writes the table of all keys"
-    return Problem(f"unknown key {given.path} ({given.place})", "no action reads a key of this name", fix)
+    return Problem(found, "no action reads a key of this name", fix)
 
 
-def _typed(values: dict[str, Any], chosen: dict[str, Given], warnings: list[str]) -> dict[str, Any]:
+def _typed(values: dict[str, Any], chosen: dict[str, Given], warnings: list[str], family: str) -> dict[str, Any]:
     """Leaves out what is unset, keeps the text of keys that take text, and renames values."""
     typed: dict[str, Any] = {}
     for path, value in values.items():
-        key = spec_keys()[path]
+        key = spec_keys(family)[path]
         if value in _UNSET:
             if "" in key.choices:
                 typed[path] = ""
@@ -200,7 +234,7 @@ def _typed(values: dict[str, Any], chosen: dict[str, Given], warnings: list[str]
         raw = chosen[path].raw
         if key.kind == "string" and not key.choices and raw is not None and not isinstance(value, str):
             value = raw
-        typed[path], warning = canonical_value(path, value)
+        typed[path], warning = canonical_value(path, value, family)
         if warning:
             warnings.append(warning)
     return typed
@@ -231,10 +265,10 @@ def _error(problems: list[Problem], file: Path | None) -> SpecError:
     )
 
 
-def _notes(spec: ReIdentificationSpec) -> tuple[str, ...]:
-    gpus = spec.train.num_gpus * spec.train.num_nodes
+def _notes(spec: ExperimentSpec) -> tuple[str, ...]:
+    key = spec.names["batch_size"]
     return (
         f"re_ranking.re_ranking is {str(spec.re_ranking.re_ranking).lower()}; it often moves mAP by several points",
-        f"dataset.batch_size {spec.dataset.batch_size} is the total of {gpus} device(s): "
-        f"{spec.dataset.batch_size // gpus} images each, {spec.dataset.num_instances} of each identity",
+        f"{key}: {spec.batch_size} is the total of {spec.gpus} device(s): "
+        f"{spec.batch_size // spec.gpus} images each, {spec.num_instances} of each {spec.noun}",
     )

@@ -10,48 +10,47 @@ import yaml
 from reid import __version__
 from reid.files import write_json, write_text
 from reid.spec.editor import editor_schema
-from reid.spec.keys import TAO_ACTIONS, Key, keys_of, nested, spec_keys
+from reid.spec.families import FAMILIES, RE_IDENTIFICATION
+from reid.spec.keys import TAO_ACTIONS, Key, keys_of, nested, section_paths, spec_keys
 from reid.spec.skill import skill_info
 from reid.spec.templates import shown_default, template, template_values
 
-_ARCH = "re_identification"
-_MODEL = "re-identification"
 _CONTAINERS = ("wandb", "model", "dataset", "train", "evaluate", "inference", "export", "re_ranking", "mlflow")
 
 
-def write_schemas(folder: Path) -> list[Path]:
+def write_schemas(folder: Path, family: str = RE_IDENTIFICATION) -> list[Path]:
     """Writes `schemas/` and `references/` under a folder, in the layout of TAO's skills; gives the files, sorted.
 
     All JSON is strict: a bound that TAO writes as Infinity is left out.
     """
-    files = {folder / "schemas" / f"{action}.schema.json": action_schema(action) for action in TAO_ACTIONS}
-    files[folder / "schemas" / "manifest.json"] = manifest()
-    files[folder / "schemas" / f"{_ARCH}.json"] = editor_schema()
+    files = {folder / "schemas" / f"{action}.schema.json": action_schema(action, family) for action in TAO_ACTIONS}
+    files[folder / "schemas" / "manifest.json"] = manifest(family)
+    files[folder / "schemas" / f"{family}.json"] = editor_schema(family)
     for file, content in files.items():
         write_json(file, content)
-    texts = {folder / "references" / f"spec_template_{action}.yaml": template(action) for action in TAO_ACTIONS}
-    texts[folder / "references" / "skill_info.yaml"] = yaml.safe_dump(skill_info(), sort_keys=False, width=120)
+    texts = {folder / "references" / f"spec_template_{action}.yaml": template(action, family) for action in TAO_ACTIONS}
+    texts[folder / "references" / "skill_info.yaml"] = yaml.safe_dump(skill_info(family), sort_keys=False, width=120)
     for file, text in texts.items():
         write_text(file, text)
     return sorted([*files, *texts])
 
 
-def action_schema(action: str) -> dict[str, Any]:
+def action_schema(action: str, family: str = RE_IDENTIFICATION) -> dict[str, Any]:
     """One action's schema in TAO's layout: bounds, defaults, and what interfaces and searches may touch."""
-    keys = keys_of(action)
+    keys = keys_of(action, family)
     properties = nested({key.path: _leaf(key) for key in keys})
     return {
-        "automl_default_parameters": automl_default_parameters(),
-        "automl_disabled_parameters": automl_disabled_parameters(),
-        "default": template_values(action),
-        "popular": popular(action),
+        "automl_default_parameters": automl_default_parameters(family),
+        "automl_disabled_parameters": automl_disabled_parameters(family),
+        "default": template_values(action, family),
+        "popular": popular(action, family),
         "properties": {name: _object(value) for name, value in properties.items()},
         "type": "object",
         "x_tao_schema": {
             "action": action,
-            "core_module": "reid.spec.re_identification",
-            "model": _MODEL,
-            "network_arch": _ARCH,
+            "core_module": FAMILIES[family].spec.__module__.rpartition(".")[0],
+            "model": FAMILIES[family].model,
+            "network_arch": family,
             "schema_action": action,
             "schema_version": 1,
             "source": f"reid {__version__}",
@@ -59,16 +58,16 @@ def action_schema(action: str) -> dict[str, Any]:
     }
 
 
-def manifest() -> dict[str, Any]:
+def manifest(family: str = RE_IDENTIFICATION) -> dict[str, Any]:
     """What `schemas/` holds, by action."""
     return {
         "actions": {
             action: {
-                "automl_default_parameters": automl_default_parameters(),
-                "automl_disabled_parameters": automl_disabled_parameters(),
-                "core_module": "reid.spec.re_identification",
+                "automl_default_parameters": automl_default_parameters(family),
+                "automl_disabled_parameters": automl_disabled_parameters(family),
+                "core_module": FAMILIES[family].spec.__module__.rpartition(".")[0],
                 "path": f"schemas/{action}.schema.json",
-                "popular": popular(action),
+                "popular": popular(action, family),
                 "schema_action": action,
                 "spec_template": f"references/spec_template_{action}.yaml",
             }
@@ -76,31 +75,32 @@ def manifest() -> dict[str, Any]:
         },
         "automl_enabled": False,  # as in skill_info.yaml; the lists below are for a search of the reader's own
         "failures": {},
-        "model": _MODEL,
-        "network_arch": _ARCH,
+        "model": FAMILIES[family].model,
+        "network_arch": family,
         "schema_version": 1,
     }
 
 
-def automl_default_parameters() -> list[str]:
+def automl_default_parameters(family: str = RE_IDENTIFICATION) -> list[str]:
     """The keys that a hyper-parameter search varies when it is not told which."""
-    return [key.path for key in spec_keys().values() if key.automl is True]
+    return [key.path for key in spec_keys(family).values() if key.automl is True]
 
 
-def automl_disabled_parameters() -> list[str]:
+def automl_disabled_parameters(family: str = RE_IDENTIFICATION) -> list[str]:
     """Blocks, which are containers and no values, and the keys that a search must leave alone; in TAO's order."""
-    off = [key.path for key in spec_keys().values() if key.automl is False]
+    keys = spec_keys(family).values()
+    off = [key.path for key in keys if key.automl is False]
+    theirs = [key.path for key in keys if not key.ours]
+    off += [path for path in section_paths(family) if any(key.startswith(f"{path}.") for key in theirs)]
     listed: list[str] = []
     for block in _CONTAINERS:
         listed += [block, *(path for path in off if path.startswith(f"{block}."))]
-        if block == "train":
-            listed += ["train.cudnn", "train.optim"]
     return listed
 
 
-def popular(action: str) -> dict[str, Any]:
+def popular(action: str, family: str = RE_IDENTIFICATION) -> dict[str, Any]:
     """The defaults of the keys that user interfaces show first, nested."""
-    return nested({key.path: shown_default(key) for key in keys_of(action) if key.popular})
+    return nested({key.path: shown_default(key) for key in keys_of(action, family) if key.popular})
 
 
 def _object(value: dict[str, Any]) -> dict[str, Any]:
@@ -118,8 +118,14 @@ def _leaf(key: Key) -> dict[str, Any]:
     }
     bounds = {"minimum": key.tao_minimum, "maximum": key.tao_maximum}
     leaf |= {name: bound for name, bound in bounds.items() if bound is not None}
-    if key.choices:
-        leaf["enum"] = list(key.choices)
+    if key.choices or key.tao_choices:
+        leaf["enum"] = list(key.tao_choices or key.choices)
+    if key.math_cond:
+        leaf["math_cond"] = key.math_cond
+    if key.depends_on:
+        leaf["depends_on"] = key.depends_on
+    if key.parent_param:
+        leaf["parent_param"] = True
     if key.popular:
         leaf["popular"] = True
     if key.automl is not None:

@@ -1,4 +1,4 @@
-"""The blocks of the actions around training: select, evaluate, inference, export, register, promote."""
+"""What the blocks of select, evaluate, inference, export, register and promote share in both families."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from typing import Literal
 
 from reid.spec.base import Section, key
 from reid.spec.training import GpuIds
+
+OLDEST_OPSET = 18
+"""The oldest ONNX operator set that the export writes."""
 
 _NO_TENSORRT = "TensorRT engines are not read in this release; give a checkpoint"
 _PARENT = "MLflow run id or results folder whose checkpoint is used when checkpoint is empty."
@@ -24,39 +27,39 @@ class SelectSpec(Section):
     results_dir: str = key("", "Folder of the results; empty: <results_dir>/select.", ours=True)
 
 
-class EvaluateSpec(Section):
-    """Measuring a checkpoint on a query and a gallery set."""
+class NetworkUseSpec(Section):
+    """A checkpoint, and the devices that embed images with it."""
 
     num_gpus: int = key(1, "GPUs that share the images; on device: cpu, processes.", ge=1, popular=True)
     gpu_ids: GpuIds = key((0,), "Numbers of the GPUs.", popular=True, automl=False)
     num_nodes: int = key(1, "Machines that share the images, started by torchrun.", ge=1, popular=True)
-    checkpoint: str = key("", "Checkpoint to measure.", mandatory=True)
+    checkpoint: str = key("", "Checkpoint to use.", mandatory=True)
     parent_run: str = key("", _PARENT, ours=True)
-    test_dataset: str = key("", "Gallery images; empty: dataset.test_dataset_dir.")
-    query_dataset: str = key("", "Query images; empty: dataset.query_dataset_dir.")
-    batch_size: int = key(-1, "Images in a batch; -1: dataset.val_batch_size.", ge=-1)
-    output_cmc_curve_plot: str = key("", "File of the CMC plot; empty: cmc_curve.png in the results folder.")
-    output_sampled_matches_plot: str = key(
-        "", "File of the match plot; empty: sampled_matches.png in the results folder."
-    )
+    batch_size: int
+    trt_engine: str = key("", "TensorRT engine to use.", no_effect=_NO_TENSORRT)
+
+
+class MeasuringSpec(NetworkUseSpec):
+    """What is measured, by which protocol, and what is written of it."""
+
     results_dir: str = key("", "Folder of the results; empty: <results_dir>/evaluate.")
-    trt_engine: str = key("", "TensorRT engine to measure.", no_effect=_NO_TENSORRT)
+    output_cmc_curve_plot: str = key(
+        "", "File of the CMC plot; empty: cmc_curve.png in the results folder.", ours="ml_recog"
+    )
+    output_sampled_matches_plot: str = key(
+        "", "File of the match plot; empty: sampled_matches.png in the results folder.", ours="ml_recog"
+    )
     embeddings: str = key(
         "",
         "File of embeddings to measure instead of a checkpoint: .npz with query and gallery, or .parquet or TAO's "
-        "inference.json, where query_dataset tells which images are queries.",
+        "inference.json, where the place of the query images tells which are queries.",
         ours=True,
     )
     query_embeddings: str = key("", "File of the query embeddings alone: .npz, .parquet or inference.json.", ours=True)
     gallery_embeddings: str = key(
         "", "File of the gallery embeddings alone: .npz, .parquet or inference.json.", ours=True
     )
-    exclude: Literal["same_camera", "same_image", "none"] = key(
-        "same_camera",
-        "Gallery images left out of a query's ranking: those of its identity by its own camera (Market-1501), only the "
-        "query image itself, or none.",
-        ours=True,
-    )
+    exclude: Literal["same_camera", "same_image", "none"]
     average_precision: Literal["sum", "trapezoid"] = key(
         "sum", "Form of AP: the mean of precision at each match, or Market-1501's original trapezoids.", ours=True
     )
@@ -83,20 +86,11 @@ class EvaluateSpec(Section):
     report: bool = key(True, "Write report.html, a page with figures and ranked galleries.", ours=True)
 
 
-class InferenceSpec(Section):
-    """Computing the embedding of every image."""
+class EmbeddingSpec(NetworkUseSpec):
+    """Embedding images, and what is done with them."""
 
-    num_gpus: int = key(1, "GPUs that share the images; on device: cpu, processes.", ge=1, popular=True)
-    gpu_ids: GpuIds = key((0,), "Numbers of the GPUs.", popular=True, automl=False)
-    num_nodes: int = key(1, "Machines that share the images, started by torchrun.", ge=1, popular=True)
-    checkpoint: str = key("", "Checkpoint to use.", mandatory=True)
-    parent_run: str = key("", _PARENT, ours=True)
-    test_dataset: str = key("", "Gallery images; empty: dataset.test_dataset_dir.")
-    query_dataset: str = key("", "Query images; empty: dataset.query_dataset_dir.")
-    batch_size: int = key(-1, "Images in a batch; -1: dataset.val_batch_size.", ge=-1)
-    output_file: str = key("", "JSON file of the embeddings; empty: inference.json in the results folder.")
+    output_file: str
     results_dir: str = key("", "Folder of the results; empty: <results_dir>/inference.")
-    trt_engine: str = key("", "TensorRT engine to use.", no_effect=_NO_TENSORRT)
 
 
 class ExportSpec(Section):
@@ -106,11 +100,16 @@ class ExportSpec(Section):
     parent_run: str = key("", _PARENT, ours=True)
     onnx_file: str = key("", "File to write; empty: model.onnx in the results folder.")
     gpu_id: int = key(0, "GPU of the export.", ge=0, no_effect="the export runs on the CPU")
-    opset_version: int = key(18, "ONNX operator set.", ge=18, le=25, ours=True)
+    opset_version: int = key(OLDEST_OPSET, "ONNX operator set.", ge=OLDEST_OPSET, le=25, ours="re_identification")
     verify_images: int = key(
         64, "Real images on which the exported network is compared with the trained one.", ge=0, ours=True
     )
     results_dir: str = key("", "Folder of the results; empty: <results_dir>/export.")
+
+    @property
+    def written_opset(self) -> int:
+        """The operator set of the file: the one asked for, or the oldest that can be written."""
+        return max(self.opset_version, OLDEST_OPSET)
 
 
 class RegisterSpec(Section):

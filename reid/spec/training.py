@@ -1,4 +1,4 @@
-"""The `train` block: devices, duration, checkpoints, optimiser and learning rate."""
+"""What the `train` blocks of both families share: devices, duration, checkpoints, schedule and learning rates."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import Field
 from reid.spec.base import Section, key
 
 GpuIds = tuple[Annotated[int, Field(ge=0)], ...]
+Epochs = tuple[Annotated[int, Field(ge=0)], ...]
 
 
 class CudnnSpec(Section):
@@ -18,25 +19,21 @@ class CudnnSpec(Section):
     deterministic: bool = key(True, "Use repeatable cuDNN algorithms only.")
 
 
-class OptimSpec(Section):
-    """Optimiser, learning-rate schedule and the losses' own settings."""
+class LearningSpec(Section):
+    """Learning rate and weight decay of a group of parameters."""
 
-    name: Literal["Adam", "AdamW", "Adamax", "SGD"] = key("Adam", "Optimiser.")
     base_lr: float = key(0.00035, "Learning rate after warm-up.", ge=0, le=1)
     bias_lr_factor: float = key(1.0, "Learning rate of biases, as a multiple of base_lr.", ge=0, tao_bounds=(0, 1))
     weight_decay: float = key(0.0005, "Weight decay of weights.", ge=0, le=1)
     weight_decay_bias: float = key(0.0005, "Weight decay of biases.", ge=0, le=1)
     momentum: float = key(0.9, "Momentum; read by SGD alone.", ge=0, le=1)
-    lr_steps: tuple[Annotated[int, Field(ge=0)], ...] = key(
-        (40, 70),
-        "Epochs, counted from 1, from which on the learning rate is multiplied by gamma once more.",
-        tao_type="list_2",
-        automl=True,
-    )
-    gamma: float = key(0.1, "Factor applied at each of lr_steps.", ge=0, le=1)
-    warmup_method: Literal["linear", "constant", "cosine"] = key(
-        "linear", "Schedule: linear or constant warm-up, then lr_steps; or one cosine with a linear warm-up."
-    )
+
+
+class ScheduleSpec(Section):
+    """Optimiser, course of the learning rate, and the triplet loss's margin."""
+
+    name: Literal["Adam", "AdamW", "Adamax", "SGD"] = key("Adam", "Optimiser.")
+    gamma: float = key(0.1, "Factor applied at each of the steps of the learning rate.", ge=0, le=1)
     warmup_factor: float = key(
         0.01,
         "Where a linear warm-up starts, as a fraction; the first epoch stands one step above it. The whole warm-up of "
@@ -51,39 +48,11 @@ class OptimSpec(Section):
         ge=0,
         ours=True,
     )
-    warmup_epochs: int = key(20, "Length of the cosine schedule's warm-up, in epochs.", ge=0)
-    large_fc_lr: bool = key(False, "Double the learning rate of the classifier.")
-    center_lr: float = key(0.5, "Learning rate of the center loss's centres.", ge=0, le=1)
-    center_loss_weight: float = key(0.0005, "Weight of the center loss.", ge=0, le=1)
     triplet_loss_margin: float = key(0.3, "Margin of the triplet loss.", ge=0, tao_bounds=(0, 1))
-    trp_l2: bool = key(False, "Scale embeddings to length 1 in the triplet loss.")
-    cosine_margin: float = key(
-        0.5,
-        "Margin of a margin head of model.id_loss_type: radians for arcface (its paper: 0.5), else cosine (cosface "
-        "0.35, circle 0.25).",
-        ge=0,
-        le=1,
-    )
-    cosine_scale: float = key(
-        30.0,
-        "Scale of the cosines in a margin head of model.id_loss_type: s of the papers, gamma of circle (128).",
-        ge=1,
-    )
-    layer_decay: float = key(
-        1.0,
-        "Learning rate of each block of the backbone over that of the block after it, the last one's over that of the "
-        "neck; for transformers, where 0.65 to 0.9 is usual. 1 trains all alike.",
-        gt=0,
-        le=1,
-        ours=True,
-    )
-    lr_monitor: Literal["val_loss", "train_loss"] = key(
-        "val_loss", "Value a plateau schedule would watch.", no_effect="no schedule watches a value"
-    )
 
 
-class TrainSpec(Section):
-    """Training."""
+class TrainingSpec(Section):
+    """Devices, duration, checkpoints; the families add batches, optimiser and losses."""
 
     num_gpus: int = key(1, "GPUs to use; when gpu_ids names more, all of those are used.", ge=1, popular=True)
     gpu_ids: GpuIds = key((0,), "Numbers of the GPUs to use.", popular=True, automl=False)
@@ -95,7 +64,6 @@ class TrainSpec(Section):
         "epoch", "Unit of checkpoint_interval.", tao_type="categorical"
     )
     validation_interval: int = key(1, "Epochs between validations.", ge=1, popular=True)
-    grad_clip: float = key(0.0, "Largest L2 norm of the gradient; 0 leaves gradients as they are.", ge=0)
     precision: Literal["auto", "fp32", "fp16", "bf16"] = key(
         "auto",
         "Number format: auto takes bf16 or fp16 where device and network are fast with it, else fp32.",
@@ -125,7 +93,10 @@ class TrainSpec(Section):
         0, "Stop after this many validations without a better cmc_rank_1 and mAP; 0: never.", ge=0, ours=True
     )
     freeze_backbone_epochs: int = key(
-        0, "Epochs at the start in which only neck, reduction and classifier learn.", ge=0, ours=True
+        0,
+        "Epochs at the start in which the backbone keeps its weights and only what follows it learns.",
+        ge=0,
+        ours=True,
     )
     resume_training_checkpoint_path: str = key(
         "", "Checkpoint to go on from; empty: the newest one in the results folder, if any."
@@ -138,4 +109,4 @@ class TrainSpec(Section):
     )
     results_dir: str = key("", "Folder of the results; empty: <results_dir>/train.")
     cudnn: CudnnSpec = CudnnSpec()
-    optim: OptimSpec = OptimSpec()
+    optim: ScheduleSpec

@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from reid.spec.document import Problem
+from reid.spec.experiment import ExperimentSpec
+from reid.spec.families import FAMILIES, RE_IDENTIFICATION
 from reid.spec.keys import Key, nested, spec_keys
-from reid.spec.re_identification import ReIdentificationSpec
 
 _NEEDED = {
     "int": "a whole number",
@@ -19,30 +20,33 @@ _NEEDED = {
 }
 
 
-def validate(values: dict[str, Any], places: dict[str, str], problems: list[Problem]) -> ReIdentificationSpec | None:
+def validate(
+    values: dict[str, Any], places: dict[str, str], problems: list[Problem], family: str = RE_IDENTIFICATION
+) -> ExperimentSpec | None:
     """The spec, or None when a value is of the wrong type or out of bounds; `problems` then says which.
 
     Args:
         values: by dotted name; keys left out take their defaults.
         places: where each value stands in the user's input.
         problems: receives one entry for each invalid key.
+        family: of the spec.
     """
     try:
-        return ReIdentificationSpec.model_validate(nested(values))
+        return FAMILIES[family].spec.model_validate(nested(values))
     except ValidationError as error:
         seen = set()
         for detail in error.errors(include_url=False, include_context=False):
-            path = _path(detail["loc"])
+            path = _path(detail["loc"], family)
             if path not in seen:
                 seen.add(path)
-                problems.append(_problem(spec_keys()[path], values[path], places.get(path, ""), detail))
+                problems.append(_problem(spec_keys(family)[path], values[path], places.get(path, ""), detail))
         return None
 
 
-def _path(location: tuple[int | str, ...]) -> str:
+def _path(location: tuple[int | str, ...], family: str) -> str:
     """The key that an error is in: its location without positions inside a list or a union."""
     path = ".".join(str(part) for part in location)
-    while path not in spec_keys():
+    while path not in spec_keys(family):
         path = path.rpartition(".")[0]
     return path
 

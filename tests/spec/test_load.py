@@ -65,7 +65,6 @@ def test_a_key_given_twice_names_both_lines(refused):
     [
         ("train.num_epoch", "train.num_epochs"),
         ("train.optim.base_learning_rate", "train.optim.base_lr"),
-        ("train.batch_size", "dataset.batch_size"),
         ("dataset.val_batchsize", "dataset.val_batch_size"),
         ("modle.backbone", "model.backbone"),
         ("evaluate.check_point", "evaluate.checkpoint"),
@@ -75,6 +74,12 @@ def test_an_unknown_key_names_the_nearest_known_one(refused, written, meant):
     error = refused("", f"{written}=1")
     assert error.found == f"unknown key {written} (command line)"
     assert error.fix == f"did you mean {meant}?"
+
+
+def test_a_key_of_the_other_family_names_the_family_beside_the_nearest_key(refused):
+    error = refused("", "train.batch_size=1")
+    assert error.why == "ml_recog has such a key, and this is a spec of re_identification"
+    assert error.fix == "use dataset.batch_size, or set family=ml_recog"
 
 
 def test_an_unknown_key_in_a_file_names_its_line(refused):

@@ -1,0 +1,79 @@
+"""Rules of ml_recog that look at several keys at once, or at what the bounds of one key cannot say."""
+
+from __future__ import annotations
+
+from reid.spec.document import Problem
+from reid.spec.ml_recog.spec import MlRecogSpec
+from reid.spec.steps import OLDEST_OPSET
+
+_PATCHES_OF_14 = ("patch14", "nvdinov2")
+"""Parts of the names of trunks that cut images into patches of 14 pixels."""
+
+
+def check_recognition(spec: MlRecogSpec, problems: list[Problem], warnings: list[str], *, training: bool) -> None:
+    """Adds what is wrong with the values, and what does less than it seems to.
+
+    Args:
+        training: whether the rules of training apply.
+    """
+    _check_input(spec, problems, training=training)
+    if "opset_version" in spec.export.model_fields_set and spec.export.opset_version < OLDEST_OPSET:
+        warnings.append(
+            f"export.opset_version {spec.export.opset_version} is below the oldest operator set that is written; "
+            f"{OLDEST_OPSET} is used"
+        )
+    if training:
+        _check_blur(spec, problems)
+        _check_parts(spec, problems, warnings)
+
+
+def _check_input(spec: MlRecogSpec, problems: list[Problem], *, training: bool) -> None:
+    backbone = spec.model.backbone
+    steps: tuple[int, ...] = (32, 14)
+    if training or "backbone" in spec.model.model_fields_set:  # else the network is that of a checkpoint
+        steps = (14,) if any(part in backbone for part in _PATCHES_OF_14) else (32,)
+    words = " or ".join(str(step) for step in steps)
+    for name, size in (("input_width", spec.model.input_width), ("input_height", spec.model.input_height)):
+        if all(size % step for step in steps):
+            near = sorted({max(round(size / step), 1) * step for step in steps})
+            problems.append(
+                Problem(
+                    f"model.{name} is {size}, and model.backbone is {backbone}",
+                    f"it must be a multiple of {words}, as the trunk halves or cuts the image in steps of that many "
+                    "pixels",
+                    f"use model.{name}={' or '.join(str(value) for value in near)}",
+                )
+            )
+
+
+def _check_blur(spec: MlRecogSpec, problems: list[Problem]) -> None:
+    least, largest = spec.dataset.gaussian_blur.sigma
+    if least > largest:
+        problems.append(
+            Problem(
+                f"dataset.gaussian_blur.sigma is [{least:g}, {largest:g}]",
+                "it is the least and the largest standard deviation",
+                f"use dataset.gaussian_blur.sigma=[{largest:g},{least:g}]",
+            )
+        )
+
+
+def _check_parts(spec: MlRecogSpec, problems: list[Problem], warnings: list[str]) -> None:
+    train, model = spec.train, spec.model
+    if not (train.train_trunk or train.train_embedder):
+        problems.append(
+            Problem(
+                "train.train_trunk and train.train_embedder are both false",
+                "a network of which no part is trained stays as it is",
+                "set one of them to true; to measure the network as it is, run evaluate",
+            )
+        )
+    for part, trained, path in (
+        ("trunk", train.train_trunk, model.pretrained_trunk_path or model.pretrain_choice),
+        ("embedder", train.train_embedder, model.pretrained_embedder_path),
+    ):
+        if not trained and not path and not model.pretrained_model_path:
+            warnings.append(
+                f"train.train_{part} is false and the {part} has random weights, which it keeps; "
+                f"model.pretrained_{part}_path names better ones"
+            )

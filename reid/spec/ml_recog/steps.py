@@ -1,0 +1,80 @@
+"""The `evaluate`, `inference` and `export` blocks of ml_recog."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from reid.spec.base import key, like
+from reid.spec.steps import EmbeddingSpec, ExportSpec, MeasuringSpec, NetworkUseSpec
+
+_DEFAULT_OPSET = 14
+
+
+class EvaluateSpec(MeasuringSpec):
+    """Measuring a checkpoint: queries against references."""
+
+    checkpoint: str = like(NetworkUseSpec, "checkpoint", description="Checkpoint to measure.")
+    batch_size: int = key(4, "Images in a batch.", ge=-1, tao_bounds=(None, None))
+    topk: int = key(1, "Nearest references that are listed for a query.", ge=1, tao_bounds=(None, None))
+    report_accuracy_per_class: bool = key(
+        True, "Average the figures over classes, not over images, and write the table of classes."
+    )
+    exclude: Literal["same_image", "none"] = key(
+        "same_image",
+        "References left out of a query's ranking: the query image itself, or none.",
+        ours=True,
+    )
+
+
+class InferenceSpec(EmbeddingSpec):
+    """Recognising images by the nearest of the references."""
+
+    inference_input_type: Literal["image", "image_folder", "classification_folder"] = key(
+        "classification_folder",
+        "What input_path is: one image, a folder of images, or class folders.",
+        tao_type="categorical",
+    )
+    input_path: str = key("", "Images to recognise.", mandatory=True)
+    batch_size: int = key(1, "Images in a batch.", ge=-1, tao_bounds=(None, None))
+    topk: int = key(1, "Nearest references whose classes are listed for an image.", ge=1, tao_bounds=(None, None))
+    output_file: str = key("", "CSV file of the answers; empty: result.csv in the results folder.", ours=True)
+    gallery: str = key(
+        "", "Gallery file that holds the references, instead of dataset.val_dataset.reference.", ours=True
+    )
+    threshold: float | None = key(
+        None,
+        "Distance, as in the answers, above which an image is of none of the classes; not set: that of verification.",
+        ge=0,
+        ours=True,
+    )
+    verification: str = key(
+        "",
+        "verification.json of an evaluation, whose suggested threshold is used where threshold is not set; empty: "
+        "every image gets a class.",
+        ours=True,
+    )
+
+
+class RecognitionExportSpec(ExportSpec):
+    """Writing a checkpoint as ONNX."""
+
+    batch_size: int = key(
+        -1,
+        "Images that the network takes at once; -1: any number.",
+        ge=-1,
+        tao_bounds=(None, None),
+        no_effect="the exported network takes any number of images",
+    )
+    gpu_id: int = like(ExportSpec, "gpu_id", tao_bounds=(None, None))
+    on_cpu: bool = key(False, "Export on the CPU.", no_effect="the export always runs on the CPU")
+    opset_version: int = like(
+        ExportSpec,
+        "opset_version",
+        default=_DEFAULT_OPSET,
+        description="ONNX operator set; below 18, which is the oldest that is written, 18.",
+        ge=_DEFAULT_OPSET,
+        tao_bounds=(None, None),
+    )
+    verbose: bool = key(
+        True, "Print the exported graph.", no_effect="-v on the command line shows more of every action"
+    )
