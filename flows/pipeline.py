@@ -10,8 +10,8 @@ from flows.graph import content_of, record_in_dvc
 from flows.support import show_library_logs
 from reid.actions.base import tracking_of
 from reid.actions.result import ActionResult
+from reid.spec.experiment import ExperimentSpec
 from reid.spec.load import dump_spec, load_spec, log_report
-from reid.spec.re_identification import ReIdentificationSpec
 from reid.tracking import pipeline_run
 from tasks.artifacts import metrics_table, pictures
 from tasks.dataset import dataset_task
@@ -68,14 +68,14 @@ def _evaluated(results: list[ActionResult]) -> dict[str, float]:
     return {name: value for name, value in evaluation.figures.items() if isinstance(value, float)}
 
 
-def _with_parent(spec: ReIdentificationSpec, run_id: str | None) -> ReIdentificationSpec:
+def _with_parent(spec: ExperimentSpec, run_id: str | None) -> ExperimentSpec:
     """The spec of which each action's MLflow run is nested under a parent; the same one when tracking is off."""
     if not run_id:
         return spec
     return spec.model_copy(update={"mlflow": spec.mlflow.model_copy(update={"parent_run": run_id})})
 
 
-def _replacing_a_changed_training(spec: ReIdentificationSpec) -> ReIdentificationSpec:
+def _replacing_a_changed_training(spec: ExperimentSpec) -> ExperimentSpec:
     return spec.model_copy(update={"train": spec.train.model_copy(update={"if_exists": "restart_if_changed"})})
 
 

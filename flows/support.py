@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Sequence
 
+from reid.spec.experiment import ExperimentSpec
 from reid.spec.load import load_spec, log_report
-from reid.spec.re_identification import ReIdentificationSpec
 
 
 def show_library_logs() -> None:
@@ -12,7 +12,7 @@ def show_library_logs() -> None:
     logging.getLogger("reid").setLevel(logging.INFO)
 
 
-def spec_for(action: str, file: str, overrides: Sequence[str]) -> ReIdentificationSpec:
+def spec_for(action: str, file: str, overrides: Sequence[str]) -> ExperimentSpec:
     """The spec of an action that runs alone; what was renamed or has no effect goes to the log.
 
     Raises:

@@ -18,8 +18,8 @@ from reid import errors
 from reid.actions.result import ActionResult
 from reid.actions.settings import Shared, hardware_of
 from reid.errors import ReidError
+from reid.spec.experiment import ExperimentSpec
 from reid.spec.load import KEY_VARIABLE, dump_spec
-from reid.spec.re_identification import ReIdentificationSpec
 
 log = logging.getLogger("reid.command")  # below `reid`, so that Prefect shows it like the library's own lines
 
@@ -28,14 +28,14 @@ STOP_S = 20
 
 
 def run_or_command(
-    action: Shared, function: Callable[[ReIdentificationSpec], ActionResult], spec: ReIdentificationSpec
+    action: Shared, function: Callable[[ExperimentSpec], ActionResult], spec: ExperimentSpec
 ) -> ActionResult:
     """Calls the action here where one process does it, else runs it as a command."""
     hardware = hardware_of(spec, action)
     return run_command(action, spec) if hardware.processes * hardware.num_nodes > 1 else function(spec)
 
 
-def run_command(action: Shared, spec: ReIdentificationSpec) -> ActionResult:
+def run_command(action: Shared, spec: ExperimentSpec) -> ActionResult:
     """Runs `reid <action>` on the spec, with its log lines passed on as they come.
 
     A flow run lives in a thread of the worker, which can neither be told to stop nor belong to a group of processes;
@@ -89,7 +89,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
         process.wait()
 
 
-def _status_lines(action: str, spec: ReIdentificationSpec) -> list[str]:
+def _status_lines(action: str, spec: ExperimentSpec) -> list[str]:
     """status.json of the action's folder; it grows by each run, so that what stands there may be an old story."""
     try:
         return (spec.results_folder(action) / "status.json").read_text(encoding="utf-8").splitlines()

@@ -6,13 +6,13 @@ from prefect import task
 
 from reid.actions.export import export
 from reid.actions.result import ActionResult
-from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.experiment import ExperimentSpec
 from tasks.artifacts import publish
 from tasks.policy import HOUR_S, POLICY
 
 
 @task(name="export", timeout_seconds=2 * HOUR_S, **POLICY)
-def export_task(spec: ReIdentificationSpec) -> ActionResult:
+def export_task(spec: ExperimentSpec) -> ActionResult:
     """Runs the action; see `reid.actions.export` for what it writes and raises."""
     result = export(spec)
     publish(result)

@@ -6,7 +6,7 @@ from prefect import task
 
 from reid.actions.result import ActionResult
 from reid.actions.train import train
-from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.experiment import ExperimentSpec
 from tasks.artifacts import publish
 from tasks.command import run_or_command
 from tasks.policy import GPU_TAG, HOUR_S, POLICY
@@ -19,7 +19,7 @@ from tasks.policy import GPU_TAG, HOUR_S, POLICY
     timeout_seconds=14 * 24 * HOUR_S,
     **POLICY,
 )
-def train_task(spec: ReIdentificationSpec) -> ActionResult:
+def train_task(spec: ExperimentSpec) -> ActionResult:
     """Runs the action; see `reid.actions.train` for what it writes and raises."""
     result = run_or_command("train", train, spec)
     publish(result)

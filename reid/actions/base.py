@@ -14,8 +14,8 @@ from reid.distributed import is_main_process
 from reid.errors import ReidError, StorageError, Terminated
 from reid.files import remove_leftovers, sole_writer, write_json, write_text
 from reid.signals import terminable
+from reid.spec.experiment import ExperimentSpec
 from reid.spec.load import dump_spec
-from reid.spec.re_identification import ReIdentificationSpec
 from reid.status import StatusLog
 from reid.tracking import Run, Tracking, start_run
 
@@ -36,7 +36,7 @@ class ActionRun:
         tracker: its MLflow run once `begin` was called; does nothing before, and when tracking is off.
     """
 
-    def __init__(self, action: str, spec: ReIdentificationSpec, stack: ExitStack) -> None:
+    def __init__(self, action: str, spec: ExperimentSpec, stack: ExitStack) -> None:
         self._action, self._spec, self._stack = action, spec, stack
         self._main = is_main_process()
         self.folder = spec.results_folder(action).absolute()
@@ -47,7 +47,7 @@ class ActionRun:
         stack.enter_context(self.status.guarded())
         self.tracker = Run()
 
-    def begin(self, spec: ReIdentificationSpec) -> None:
+    def begin(self, spec: ExperimentSpec) -> None:
         """Opens the MLflow run, once the inputs are known to be good.
 
         Args:
@@ -78,7 +78,7 @@ class ActionRun:
 
 
 @contextmanager
-def action_run(action: str, spec: ReIdentificationSpec) -> Iterator[ActionRun]:
+def action_run(action: str, spec: ExperimentSpec) -> Iterator[ActionRun]:
     """Opens the folder of an action, and closes it and its MLflow run by what happened inside.
 
     status.json ends in SUCCESS, or in FAILURE with the error's own words, and the MLflow run likewise; status.json does
@@ -108,7 +108,7 @@ def action_run(action: str, spec: ReIdentificationSpec) -> Iterator[ActionRun]:
     log.info("%s finished in %.1f s: %s", action, seconds, run.folder)
 
 
-def tracking_of(spec: ReIdentificationSpec) -> Tracking:
+def tracking_of(spec: ExperimentSpec) -> Tracking:
     """The `mlflow` section."""
     return Tracking(
         enable=spec.mlflow.enable,

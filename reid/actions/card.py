@@ -8,10 +8,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from reid.actions.subsets import query_and_gallery_places
 from reid.model.checkpoint import Checkpoint
 from reid.report.card import CardCheckpoint, CardFigures, write_card
-from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.experiment import ExperimentSpec
 from reid.tracking.params import without_secrets
 
 log = logging.getLogger(__name__)
@@ -27,7 +26,7 @@ _VECTOR = ("neck_feat", "with_flip_feature")
 
 
 def write_model_card(
-    spec: ReIdentificationSpec, folder: Path, checkpoint: Checkpoint, *, sha256: str, checked_on: str
+    spec: ExperimentSpec, folder: Path, checkpoint: Checkpoint, *, sha256: str, checked_on: str
 ) -> Path:
     """Writes `model_card.md` for the export that `export.onnx_file` names, which is there already.
 
@@ -58,7 +57,7 @@ def write_model_card(
     )
 
 
-def _figures(spec: ReIdentificationSpec, checkpoint: Checkpoint, sha256: str) -> CardFigures:
+def _figures(spec: ExperimentSpec, checkpoint: Checkpoint, sha256: str) -> CardFigures:
     """Of the evaluation in this spec's results, else in those that the checkpoint lies in."""
     folders = [checkpoint.path.absolute().parent.parent / "evaluate"]
     if spec.results_dir or spec.evaluate.results_dir:
@@ -98,9 +97,9 @@ def _metrics(path: Path, checkpoint: Checkpoint, sha256: str) -> tuple[dict[str,
     return metrics, ""
 
 
-def _command(spec: ReIdentificationSpec, checkpoint: Checkpoint) -> str:
+def _command(spec: ExperimentSpec, checkpoint: Checkpoint) -> str:
     """A shell line that evaluates the checkpoint to where the next export looks; capitals stand for places unknown."""
-    places = query_and_gallery_places(spec, "evaluate")
+    places = spec.test_places("evaluate")
     words = {
         "evaluate.checkpoint": str(checkpoint.path.absolute()),
         "dataset.query_dataset_dir": places["query"][1] or "QUERY_IMAGES",

@@ -7,21 +7,25 @@ from typing import Any
 import yaml
 
 from reid.model.checkpoint import Checkpoint
+from reid.spec.experiment import ExperimentSpec
 from reid.spec.keys import spec_keys
 from reid.spec.load import dump_spec
-from reid.spec.re_identification import ReIdentificationSpec
 
 _CHANGEABLE = {
     "dataset": {
         "train_dataset_dir", "test_dataset_dir", "query_dataset_dir", "num_classes", "val_batch_size", "num_workers",
         "cache_dir", "on_bad_image", "max_archive_gb", "recursive", "more_train_dataset_dirs", "keep_on_gpu",
+        "train_dataset", "val_dataset", "workers",
     },
     "train": {
         "num_epochs", "checkpoint_interval", "checkpoint_interval_unit", "validation_interval", "results_dir",
         "resume_training_checkpoint_path", "if_exists", "num_gpus", "gpu_ids", "num_nodes", "cudnn", "early_stopping",
-        "keep_checkpoints", "compile",
+        "keep_checkpoints", "compile", "val_batch_size",
     },
-    "model": {"pretrained_model_path", "pretrain_choice", "neck_feat", "with_flip_feature"},
+    "model": {
+        "pretrained_model_path", "pretrained_trunk_path", "pretrained_embedder_path", "pretrain_choice", "neck_feat",
+        "with_flip_feature",
+    },
 }  # fmt: skip
 """Keys that a resumed training may change: not what is learned, only how long, where, how fast and how watched."""
 
@@ -36,15 +40,16 @@ _OUTCOME = {
         "num_epochs", "checkpoint_interval", "checkpoint_interval_unit", "validation_interval", "keep_checkpoints",
         "early_stopping",
     },
-    "model": {"pretrained_model_path", "pretrain_choice", "neck_feat", "with_flip_feature"},
+    "model": {
+        "pretrained_model_path", "pretrained_trunk_path", "pretrained_embedder_path", "pretrain_choice", "neck_feat",
+        "with_flip_feature",
+    },
 }  # fmt: skip
 """Those of them that decide which checkpoints exist and which is best: a training cut from ten epochs to five must not
 keep the checkpoint of the eighth. `restart_if_changed` counts them as changes, so that results follow from the spec."""
 
 
-def changes(
-    spec: ReIdentificationSpec, checkpoint: Checkpoint, fingerprints: dict[str, str], *, strict: bool
-) -> list[str]:
+def changes(spec: ExperimentSpec, checkpoint: Checkpoint, fingerprints: dict[str, str], *, strict: bool) -> list[str]:
     """The differences that keep a training from going on, in words; empty when it may.
 
     A key that the checkpoint's version did not have yet counts as its default, and one that is gone by now not at all.
@@ -66,10 +71,10 @@ def changes(
     if strict:
         changeables = {name: free - _OUTCOME.get(name, set()) for name, free in _CHANGEABLE.items()}
         changeables["re_ranking"] = {"max_rank", "num_query"}  # the rest decides which epoch is best
-        evaluate = {path.split(".")[1] for path in spec_keys() if path.startswith("evaluate.")}
+        evaluate = {path.split(".")[1] for path in spec_keys(spec.family) if path.startswith("evaluate.")}
         changeables["evaluate"] = evaluate - _VALIDATION
     then, now = _flat(checkpoint.spec), _flat(yaml.safe_load(dump_spec(spec)))
-    for path, key in spec_keys().items():
+    for path, key in spec_keys(spec.family).items():
         section, _, rest = path.partition(".")
         if section not in changeables or rest.partition(".")[0] in changeables[section]:
             continue

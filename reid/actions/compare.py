@@ -17,7 +17,7 @@ from reid.files import write_json
 from reid.report.comparison import write_comparison
 from reid.retrieval.comparison import Comparison, compare_queries
 from reid.retrieval.query_pairs import ScoredQuery
-from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.experiment import ExperimentSpec
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ComparisonResult:
 
 
 def compare(
-    spec: ReIdentificationSpec,
+    spec: ExperimentSpec,
     run_a: str,
     run_b: str,
     *,

@@ -11,14 +11,7 @@ from reid.data.merge import require_different
 from reid.data.requirements import require_evaluable, require_trainable
 from reid.errors import DataError, SpecError
 from reid.files import write_json
-from reid.spec.re_identification import ReIdentificationSpec
-
-KEYS = {
-    "train": "dataset.train_dataset_dir",
-    "query": "dataset.query_dataset_dir",
-    "gallery": "dataset.test_dataset_dir",
-}
-"""Where the spec says which images a subset has."""
+from reid.spec.experiment import ExperimentSpec
 
 
 @dataclass(frozen=True)
@@ -34,7 +27,7 @@ class Inspection:
     refusal: DataError | None
 
 
-def dataset(spec: ReIdentificationSpec) -> ActionResult:
+def dataset(spec: ExperimentSpec) -> ActionResult:
     """Checks the subsets that the `dataset` section names; writes `report.json` and `index.json`.
 
     The index lists each usable image with identity, camera and SHA-256, by names relative to its folder, so that it is
@@ -68,7 +61,7 @@ def dataset(spec: ReIdentificationSpec) -> ActionResult:
         return ActionResult("dataset", run.folder, figures, {"report": report, "index": index}, run.tracker.id)
 
 
-def inspect(spec: ReIdentificationSpec) -> Inspection:
+def inspect(spec: ExperimentSpec) -> Inspection:
     """Does what `dataset` does, but needs no results folder, writes only to the cache and tracks nothing.
 
     Raises:
@@ -79,20 +72,21 @@ def inspect(spec: ReIdentificationSpec) -> Inspection:
     return _inspect(spec, _locations(spec))
 
 
-def _locations(spec: ReIdentificationSpec) -> dict[str, tuple[str, str]]:
+def _locations(spec: ExperimentSpec) -> dict[str, tuple[str, str]]:
     """Key and place of each subset that the spec names."""
-    places = {name: (key, str(getattr(spec.dataset, key.partition(".")[2]))) for name, key in KEYS.items()}
+    places = spec.dataset_places
     named = {name: (key, place) for name, (key, place) in places.items() if place}
     if not named:
+        train, query, gallery = (key for key, _ in places.values())
         raise SpecError(
-            "none of dataset.train_dataset_dir, dataset.query_dataset_dir and dataset.test_dataset_dir is set",
+            f"none of {train}, {query} and {gallery} is set",
             "there is nothing to fetch or check",
             "give at least one of them: a folder, an archive, or a URI to one",
         )
     return named
 
 
-def _inspect(spec: ReIdentificationSpec, locations: dict[str, tuple[str, str]]) -> Inspection:
+def _inspect(spec: ExperimentSpec, locations: dict[str, tuple[str, str]]) -> Inspection:
     subsets = open_subsets(spec, locations, named=False)  # names are judged below, when there is a report to show
     try:
         _require_usable(spec, subsets)
@@ -101,13 +95,13 @@ def _inspect(spec: ReIdentificationSpec, locations: dict[str, tuple[str, str]]) 
     return Inspection(subsets, None)
 
 
-def _require_usable(spec: ReIdentificationSpec, subsets: Subsets) -> None:
+def _require_usable(spec: ExperimentSpec, subsets: Subsets) -> None:
     found = subsets.by_name
     for name, subset in found.items():
-        require_images_and_names(subset, KEYS[name])
+        require_images_and_names(subset, spec.names[name])
     if "train" in found:
         require_different(subsets.report["train"])
-        require_trainable(found["train"], batch_size=spec.dataset.batch_size, num_instances=spec.dataset.num_instances)
+        require_trainable(found["train"], batch_size=spec.batch_size, num_instances=spec.num_instances)
     if "query" in found and "gallery" in found:
         require_evaluable(found["query"], found["gallery"])
 

@@ -15,6 +15,7 @@ from reid.files import sha256_of
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.files import EmbeddingFile, read_embeddings
 from reid.retrieval.sides import LabelledSide, labelled
+from reid.spec.experiment import ExperimentSpec
 from reid.spec.re_identification import ReIdentificationSpec
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 _KEYS = ("embeddings", "query_embeddings", "gallery_embeddings")
 
 
-def names_files(spec: ReIdentificationSpec) -> bool:
+def names_files(spec: ExperimentSpec) -> bool:
     """Whether the spec gives embeddings to measure instead of a checkpoint.
 
     Raises:
@@ -49,7 +50,7 @@ def names_files(spec: ReIdentificationSpec) -> bool:
     return True
 
 
-def read_test_set(spec: ReIdentificationSpec) -> Embedded:
+def read_test_set(spec: ExperimentSpec) -> Embedded:
     """Reads and checks the files; images are looked for under `query_dataset` and `test_dataset` where paths are stale.
 
     Distances are computed on the CPU unless `device` insists on another: a ranking is too small to start torch for.
@@ -58,6 +59,7 @@ def read_test_set(spec: ReIdentificationSpec) -> Embedded:
         SpecError: it cannot be told which rows are queries.
         DataError: a file cannot be used.
     """
+    assert isinstance(spec, ReIdentificationSpec)
     own = spec.evaluate
     if own.embeddings:
         file = read_embeddings(Path(own.embeddings))
@@ -91,7 +93,7 @@ def read_test_set(spec: ReIdentificationSpec) -> Embedded:
     )
 
 
-def _split(spec: ReIdentificationSpec, file: EmbeddingFile) -> tuple[EmbeddingFile, EmbeddingFile]:
+def _split(spec: ExperimentSpec, file: EmbeddingFile) -> tuple[EmbeddingFile, EmbeddingFile]:
     if file.sides:
         return file.side("query"), file.side("gallery")
     is_query = query_rows(spec, file)
@@ -123,7 +125,7 @@ def _fingerprint(query: Embeddings, gallery: Embeddings) -> str:
     return whole.hexdigest()
 
 
-def _with_pictures(spec: ReIdentificationSpec, side: Embeddings, place: str) -> Embeddings:
+def _with_pictures(spec: ExperimentSpec, side: Embeddings, place: str) -> Embeddings:
     """The paths of pictures that are really there, where `place` holds images of those names."""
     if not side.paths or not place:
         return side
@@ -132,7 +134,7 @@ def _with_pictures(spec: ReIdentificationSpec, side: Embeddings, place: str) -> 
     return replace(side, paths=tuple(there))
 
 
-def _device(spec: ReIdentificationSpec) -> object:
+def _device(spec: ExperimentSpec) -> object:
     if spec.device in ("auto", "cpu"):
         return "cpu"
     from reid.actions.settings import device_of

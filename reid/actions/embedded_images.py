@@ -10,12 +10,12 @@ from reid.actions.handover import hand_over
 from reid.actions.processes import processes
 from reid.actions.scoring import QueryAndGallery, batch_size_of
 from reid.actions.settings import as_launched, hardware_of
-from reid.actions.subsets import Subsets, open_subsets, query_and_gallery_places
+from reid.actions.subsets import Subsets, open_subsets
 from reid.data.images import Preprocess
 from reid.data.requirements import require_evaluable
 from reid.files import sha256_of
 from reid.model.checkpoint import Checkpoint
-from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.experiment import ExperimentSpec
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class EvaluationImages:
         subsets: query and gallery.
     """
 
-    spec: ReIdentificationSpec
+    spec: ExperimentSpec
     checkpoint: Checkpoint
     subsets: Subsets
 
     @classmethod
-    def open(cls, spec: ReIdentificationSpec) -> EvaluationImages:
+    def open(cls, spec: ExperimentSpec) -> EvaluationImages:
         """Finds checkpoint and images; nothing is embedded yet.
 
         Raises:
@@ -41,7 +41,7 @@ class EvaluationImages:
             DataError: query or gallery cannot be used, or no query has a match.
         """
         spec, checkpoint = hand_over(as_launched(spec, "evaluate"), "evaluate")
-        subsets = open_subsets(spec, query_and_gallery_places(spec, "evaluate"))
+        subsets = open_subsets(spec, spec.test_places("evaluate"))
         require_evaluable(subsets["query"], subsets["gallery"])
         return cls(spec, checkpoint, subsets)
 
@@ -50,7 +50,7 @@ class EvaluationImages:
         spec, checkpoint, subsets = self.spec, self.checkpoint, self.subsets
         hardware = hardware_of(spec, "evaluate")
         preprocess = Preprocess.from_dict(checkpoint.preprocess)
-        test_set = QueryAndGallery.of(subsets, preprocess, workers=spec.dataset.num_workers)
+        test_set = QueryAndGallery.of(subsets, preprocess, workers=spec.workers)
         images = len(test_set.query_pack) + len(test_set.gallery_pack)
         with processes("evaluate", spec, hardware):
             network, engine = embedder_of(

@@ -17,7 +17,7 @@ from reid.errors import ExportError, SpecError
 from reid.files import sha256_of
 from reid.model.checkpoint import Checkpoint
 from reid.model.encryption import is_encrypted
-from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.experiment import ExperimentSpec
 
 if TYPE_CHECKING:
     from reid.model.network import ReidNetwork
@@ -52,7 +52,7 @@ class Embedder(NamedTuple):
 
 
 def embedder_of(
-    spec: ReIdentificationSpec, checkpoint: Checkpoint, pack: Pack, *, images: int, hardware: Hardware, cache_dir: Path
+    spec: ExperimentSpec, checkpoint: Checkpoint, pack: Pack, *, images: int, hardware: Hardware, cache_dir: Path
 ) -> Embedder:
     """The checkpoint's network in the engine that `embedding_engine` asks for; the same in all processes.
 
@@ -95,7 +95,7 @@ def embedder_of(
 
 
 def _against_onnxruntime(
-    spec: ReIdentificationSpec,
+    spec: ExperimentSpec,
     checkpoint: Checkpoint,
     network: ReidNetwork,
     preprocess: Preprocess,

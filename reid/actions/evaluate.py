@@ -13,12 +13,12 @@ from reid.actions.protocol import protocol_of
 from reid.actions.result import ActionResult
 from reid.actions.scoring import rank_by
 from reid.retrieval.evaluation import evaluate_ranking
-from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.experiment import ExperimentSpec
 
 log = logging.getLogger(__name__)
 
 
-def evaluate(spec: ReIdentificationSpec) -> ActionResult:
+def evaluate(spec: ExperimentSpec) -> ActionResult:
     """Evaluates; writes the figures (metrics.json and CSV tables), the pictures and report.html.
 
     The test set is embedded by a checkpoint, or read from `evaluate.embeddings`, or from `evaluate.query_embeddings`
@@ -47,7 +47,7 @@ def evaluate(spec: ReIdentificationSpec) -> ActionResult:
         return ActionResult("evaluate", run.folder, dict(figures), files, run.tracker.id)
 
 
-def _embedded(spec: ReIdentificationSpec, run: ActionRun) -> tuple[ReIdentificationSpec, Embedded | None]:
+def _embedded(spec: ExperimentSpec, run: ActionRun) -> tuple[ExperimentSpec, Embedded | None]:
     """The spec with all that follows from a checkpoint filled in, and the test set, in the main process."""
     if names_files(spec):
         embedded = read_test_set(spec)
@@ -61,7 +61,7 @@ def _embedded(spec: ReIdentificationSpec, run: ActionRun) -> tuple[ReIdentificat
     return images.spec, images.embed()
 
 
-def _measured(spec: ReIdentificationSpec, embedded: Embedded) -> Measured:
+def _measured(spec: ExperimentSpec, embedded: Embedded) -> Measured:
     began = time.perf_counter()
     ranking = rank_by(spec, embedded.query, embedded.gallery, device=embedded.device)
     evaluation = evaluate_ranking(

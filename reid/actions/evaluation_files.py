@@ -19,7 +19,7 @@ from reid.report.plots import plot_cmc, plot_matches
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.evaluation import Evaluation
 from reid.retrieval.ranking import Ranking
-from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.experiment import ExperimentSpec
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Measured:
         )
 
 
-def write_evaluation(spec: ReIdentificationSpec, folder: Path, measured: Measured) -> dict[str, Path]:
+def write_evaluation(spec: ExperimentSpec, folder: Path, measured: Measured) -> dict[str, Path]:
     """Writes the files; one that does not apply is removed, so that none of an earlier evaluation is left.
 
     Returns:
@@ -134,7 +134,7 @@ def _has_pictures(embedded: Embedded) -> bool:
     return any(Path(path).is_file() for side in (embedded.query, embedded.gallery) for path in side.paths)
 
 
-def _draw_matches(spec: ReIdentificationSpec, measured: Measured, path: Path) -> None:
+def _draw_matches(spec: ExperimentSpec, measured: Measured, path: Path) -> None:
     query, gallery = measured.embedded.query, measured.embedded.gallery
     plot_matches(
         measured.ranking,

@@ -9,7 +9,6 @@ import numpy as np
 
 from reid.actions.base import action_run
 from reid.actions.card import write_model_card
-from reid.actions.dataset import KEYS
 from reid.actions.handover import hand_over
 from reid.actions.result import ActionResult
 from reid.actions.subsets import BYTES_PER_GB, require_images
@@ -23,12 +22,12 @@ from reid.devices import use_cpu_threads
 from reid.errors import DataError
 from reid.files import sha256_of
 from reid.model.checkpoint import Checkpoint
-from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.experiment import ExperimentSpec
 
 log = logging.getLogger(__name__)
 
 
-def export(spec: ReIdentificationSpec) -> ActionResult:
+def export(spec: ExperimentSpec) -> ActionResult:
     """Exports on the CPU; writes `model.onnx`, `model.json` with preprocessing, versions and parity, `model_card.md`.
 
     The check uses `export.verify_images` of the query images, else of the gallery, else of the training images.
@@ -52,7 +51,7 @@ def export(spec: ReIdentificationSpec) -> ActionResult:
             path,
             preprocess=preprocess,
             images=images,
-            opset=spec.export.opset_version,
+            opset=spec.export.written_opset,
             metadata=facts,
         )
         figures: dict[str, float | int | str] = {
@@ -86,30 +85,30 @@ def _facts(checkpoint: Checkpoint, sha256: str) -> dict[str, str]:
     return facts
 
 
-def _pictures(spec: ReIdentificationSpec, preprocess: Preprocess) -> tuple[Pixels, str]:
+def _pictures(spec: ExperimentSpec, preprocess: Preprocess) -> tuple[Pixels, str]:
     """Real images at the network's size and which they are; noise, and a word about it, when the spec names none."""
     count = spec.export.verify_images
     for name in ("query", "gallery", "train"):
-        place = str(getattr(spec.dataset, KEYS[name].partition(".")[2]))
+        key, place = spec.dataset_places[name]
         if place and count:
-            subset = _images_of(spec, name, place)
-            return _first_pictures(subset, preprocess, count, spec.dataset.on_bad_image), f"{name} images"
+            subset = _images_of(spec, name, key, place)
+            return _first_pictures(subset, preprocess, count, spec.dataset.on_bad_image, key), f"{name} images"
     reason = "dataset.* names no images" if count else "export.verify_images is 0"
     log.warning("%s: the exported network is checked on noise instead of pictures", reason)
     noise = np.random.default_rng(0).integers(0, 256, (8, preprocess.height, preprocess.width, 3))
     return noise.astype(np.uint8), "noise instead of pictures"
 
 
-def _images_of(spec: ReIdentificationSpec, name: str, place: str) -> Subset:
+def _images_of(spec: ExperimentSpec, name: str, key: str, place: str) -> Subset:
     """A subset as it lies there; no image is opened yet."""
     limit = int(spec.dataset.max_archive_gb * BYTES_PER_GB)
     folder = open_folder(place, cache_dir=cache_folder(spec.dataset.cache_dir), max_bytes=limit)
-    subset = read_market1501(folder, name=name, recursive=spec.dataset.recursive)
-    require_images(subset, KEYS[name])
+    subset = read_market1501(folder, name=name, recursive=spec.recursive)
+    require_images(subset, key)
     return subset
 
 
-def _first_pictures(subset: Subset, preprocess: Preprocess, count: int, on_bad_image: str) -> Pixels:
+def _first_pictures(subset: Subset, preprocess: Preprocess, count: int, on_bad_image: str, key: str) -> Pixels:
     """uint8 [B, H, W, 3], the first `count` images that can be read; the rest of the subset stays unopened."""
     read: list[Pixels] = []
     for path in subset.images:
@@ -123,8 +122,7 @@ def _first_pictures(subset: Subset, preprocess: Preprocess, count: int, on_bad_i
             break
     if not read:
         raise DataError(
-            f"none of the {len(subset.images)} images of the {subset.name} folder {subset.root} "
-            f"({KEYS[subset.name]}) can be read",
+            f"none of the {len(subset.images)} images of the {subset.name} folder {subset.root} ({key}) can be read",
             "the exported network is checked on some of them",
             "restore them from their source, or set export.verify_images=0 to check on noise",
         )

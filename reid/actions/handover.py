@@ -16,7 +16,7 @@ from reid.errors import CheckpointError
 from reid.model.checkpoint import Checkpoint, load_checkpoint
 from reid.model.settings import TAO_RESNETS
 from reid.spec.base import Section
-from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.experiment import ExperimentSpec
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ _CHOSEN_HERE = ("neck_feat", "with_flip_feature")
 """Settings that follow the spec where it sets them, as in TAO: which vector is the embedding."""
 
 
-def hand_over(spec: ReIdentificationSpec, action: Consumer) -> tuple[ReIdentificationSpec, Checkpoint]:
+def hand_over(spec: ExperimentSpec, action: Consumer) -> tuple[ExperimentSpec, Checkpoint]:
     """Finds and reads the checkpoint of an action, and fills the spec with all that follows from it.
 
     `model.neck_feat` and `model.with_flip_feature` follow the spec where it sets them. Everything else about the
@@ -66,7 +66,7 @@ def hand_over(spec: ReIdentificationSpec, action: Consumer) -> tuple[ReIdentific
     return _filled(spec, action, checkpoint), checkpoint
 
 
-def _filled(spec: ReIdentificationSpec, action: Consumer, checkpoint: Checkpoint) -> ReIdentificationSpec:
+def _filled(spec: ExperimentSpec, action: Consumer, checkpoint: Checkpoint) -> ExperimentSpec:
     own = getattr(spec, action)
     folder = spec.results_folder(action)
     outputs = {key: getattr(own, key) or str(folder / name) for key, name in OUTPUTS[action].items()}
@@ -88,7 +88,7 @@ def _with(section: Section, network: dict[str, Any]) -> Section:
     return section.model_copy(update={key: value for key, value in network.items() if key in keys})
 
 
-def _require_same_network(spec: ReIdentificationSpec, checkpoint: Checkpoint) -> None:
+def _require_same_network(spec: ExperimentSpec, checkpoint: Checkpoint) -> None:
     wanted: dict[str, Any] = network_settings_of(spec, num_classes=1).to_dict()
     wanted["backbone"] = TAO_RESNETS.get(wanted["backbone"], wanted["backbone"])
     there = checkpoint.network.to_dict()

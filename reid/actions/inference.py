@@ -14,7 +14,7 @@ from reid.actions.processes import processes
 from reid.actions.result import ActionResult
 from reid.actions.scoring import batch_size_of, embed_pack
 from reid.actions.settings import as_launched, hardware_of
-from reid.actions.subsets import open_subsets, query_and_gallery_places, require_images
+from reid.actions.subsets import open_subsets, require_images
 from reid.data.images import Preprocess
 from reid.data.progress import progress
 from reid.data.records import Record, Subset
@@ -23,12 +23,12 @@ from reid.files import atomic_path, sha256_of
 from reid.model.checkpoint import Checkpoint
 from reid.retrieval.embeddings import FloatArray
 from reid.retrieval.file_formats import METADATA
-from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.experiment import ExperimentSpec
 
 _ROWS_A_GROUP = 2**16  # a reader with little memory takes one group at a time
 
 
-def inference(spec: ReIdentificationSpec) -> ActionResult:
+def inference(spec: ExperimentSpec) -> ActionResult:
     """Embeds query and gallery images, whatever their names; writes `inference.json` and `embeddings.parquet`.
 
     Query images come first, each side sorted by path. Junk and images without a readable identity are embedded too;
@@ -39,7 +39,7 @@ def inference(spec: ReIdentificationSpec) -> ActionResult:
         DataError: a folder that the spec names holds no image, or none that can be read.
     """
     with action_run("inference", spec) as run:
-        places = {name: place for name, place in query_and_gallery_places(spec, "inference").items() if place[1]}
+        places = {name: place for name, place in spec.test_places("inference").items() if place[1]}
         if not places:
             raise SpecError(
                 "neither inference.query_dataset nor inference.test_dataset is set",
@@ -54,7 +54,7 @@ def inference(spec: ReIdentificationSpec) -> ActionResult:
         records = _records(subsets.by_name, images)
         run.begin(spec)
         preprocess = Preprocess.from_dict(checkpoint.preprocess)
-        pack = subsets.pack([path for _, path in images], preprocess, workers=spec.dataset.num_workers)
+        pack = subsets.pack([path for _, path in images], preprocess, workers=spec.workers)
         hardware = hardware_of(spec, "inference")
         with processes("inference", spec, hardware):
             network, engine = embedder_of(

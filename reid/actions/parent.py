@@ -11,14 +11,14 @@ from reid.data.cache import cache_folder
 from reid.errors import CheckpointError, SpecError
 from reid.files import sha256_of
 from reid.model.selection import BEST, latest_checkpoint, train_folder
-from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.experiment import ExperimentSpec
 from reid.tracking import results_folder_of
 
 SELECTED = "model_selected.pth"
 SELECTION = "selection.json"
 
 
-def find_checkpoint(spec: ReIdentificationSpec, action: str) -> Path:
+def find_checkpoint(spec: ExperimentSpec, action: str) -> Path:
     """The checkpoint of an action.
 
     In this order: `<action>.checkpoint`; `<action>.parent_run`, an MLflow run id or a results folder;
@@ -50,7 +50,7 @@ def find_checkpoint(spec: ReIdentificationSpec, action: str) -> Path:
     return _from_results(spec, action)
 
 
-def run_folder(spec: ReIdentificationSpec, run: str) -> Path:
+def run_folder(spec: ExperimentSpec, run: str) -> Path:
     """The results folder that an MLflow run id or a path means.
 
     Raises:
@@ -67,7 +67,7 @@ def run_folder(spec: ReIdentificationSpec, run: str) -> Path:
     return results_folder_of(tracking_of(spec), run, cache_dir=cache_folder(spec.dataset.cache_dir))
 
 
-def _from_results(spec: ReIdentificationSpec, action: str) -> Path:
+def _from_results(spec: ExperimentSpec, action: str) -> Path:
     trained = spec.results_folder("train") if spec.results_dir or spec.train.results_dir else None
     selected = spec.results_folder("select") if spec.results_dir or spec.select.results_dir else None
     if selected and (chosen := _selected(selected, trained)):

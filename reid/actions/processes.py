@@ -25,8 +25,8 @@ from reid.actions.peers import Peer, PeerLost, Watch, await_end, failure_of
 from reid.devices import Hardware
 from reid.distributed import launched
 from reid.errors import ReidError, SpecError
+from reid.spec.experiment import ExperimentSpec
 from reid.spec.load import KEY_VARIABLE, dump_spec
-from reid.spec.re_identification import ReIdentificationSpec
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ _END_S = 60.0
 
 
 @contextmanager
-def processes(action: str, spec: ReIdentificationSpec, hardware: Hardware) -> Iterator[None]:
+def processes(action: str, spec: ExperimentSpec, hardware: Hardware) -> Iterator[None]:
     """Inside the block this process belongs to the group of all that share the action; alone it belongs to none.
 
     Where `torchrun` started this process, it joins the others. Else the main process starts them here: they run
@@ -77,7 +77,7 @@ def processes(action: str, spec: ReIdentificationSpec, hardware: Hardware) -> It
 
 
 @contextmanager
-def _started(action: str, spec: ReIdentificationSpec, hardware: Hardware) -> Iterator[None]:
+def _started(action: str, spec: ExperimentSpec, hardware: Hardware) -> Iterator[None]:
     count, threads = hardware.processes, torch.get_num_threads()
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     shared = {

@@ -8,11 +8,11 @@ from reid.actions.base import action_run, tracking_of
 from reid.actions.result import ActionResult
 from reid.errors import SpecError
 from reid.files import write_json
-from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.experiment import ExperimentSpec
 from reid.tracking import promote_challenger
 
 
-def promote(spec: ReIdentificationSpec) -> ActionResult:
+def promote(spec: ExperimentSpec) -> ActionResult:
     """Moves the alias `champion` of `mlflow.model_name` to its challenger; writes `promotion.json`.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Any
 
 from reid.retrieval.pairs import Exclude
 from reid.retrieval.ranking import Ranking
-from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.experiment import ExperimentSpec
 
 _LEFT_OUT: dict[Exclude, str] = {
     "same_camera": "a query's identity under its own camera is left out",
@@ -21,7 +21,7 @@ _LEFT_OUT: dict[Exclude, str] = {
 _PRECISION = {"sum": "AP in the sum form", "trapezoid": "AP by trapezoids"}
 
 
-def protocol_of(spec: ReIdentificationSpec, ranking: Ranking, network: Mapping[str, Any]) -> dict[str, Any]:
+def protocol_of(spec: ExperimentSpec, ranking: Ranking, network: Mapping[str, Any]) -> dict[str, Any]:
     """What moves the figures.
 
     Args:
@@ -65,7 +65,7 @@ def protocol_words(protocol: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def _expansion(spec: ReIdentificationSpec) -> str:
+def _expansion(spec: ExperimentSpec) -> str:
     chosen = spec.evaluate
     if chosen.query_expansion == "none":
         return "none"

@@ -8,21 +8,21 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from reid.actions.subsets import BYTES_PER_GB, query_and_gallery_places
+from reid.actions.subsets import BYTES_PER_GB
 from reid.data.archives import open_folder
 from reid.data.cache import cache_folder
 from reid.data.readers import read_market1501
 from reid.errors import DataError, SpecError
 from reid.retrieval.embeddings import BoolArray
 from reid.retrieval.files import EmbeddingFile
-from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.experiment import ExperimentSpec
 
 log = logging.getLogger(__name__)
 
 _TWO_FILES = "give the sides as two files with evaluate.query_embeddings and evaluate.gallery_embeddings"
 
 
-def query_rows(spec: ReIdentificationSpec, file: EmbeddingFile) -> BoolArray:
+def query_rows(spec: ExperimentSpec, file: EmbeddingFile) -> BoolArray:
     """bool [N], by file name.
 
     A name may stand on both sides, in two folders: then that row counts whose folder holds nothing but queries.
@@ -31,7 +31,7 @@ def query_rows(spec: ReIdentificationSpec, file: EmbeddingFile) -> BoolArray:
         SpecError: `evaluate.query_dataset` is not set, or the file has no paths.
         DataError: no image of the query set is in the file, or a name fits several rows.
     """
-    key, place = query_and_gallery_places(spec, "evaluate")["query"]
+    key, place = spec.test_places("evaluate")["query"]
     if not file.paths:
         raise SpecError(
             f"{file.path} holds {len(file)} embeddings, and neither a side nor a path for each",
@@ -54,13 +54,13 @@ def query_rows(spec: ReIdentificationSpec, file: EmbeddingFile) -> BoolArray:
     return is_query
 
 
-def images_at(spec: ReIdentificationSpec, place: str, *, name: str) -> tuple[Path, ...]:
+def images_at(spec: ExperimentSpec, place: str, *, name: str) -> tuple[Path, ...]:
     """Every image file of a folder, an archive or a URI, as the `dataset` section says."""
     dataset = spec.dataset
     folder = open_folder(
         place, cache_dir=cache_folder(dataset.cache_dir), max_bytes=int(dataset.max_archive_gb * BYTES_PER_GB)
     )
-    return read_market1501(folder, name=name, recursive=dataset.recursive).images
+    return read_market1501(folder, name=name, recursive=spec.recursive).images
 
 
 def _check(file: EmbeddingFile, is_query: BoolArray, wanted: set[str], place: str) -> None:

@@ -13,7 +13,7 @@ from reid.actions.result import ActionResult
 from reid.deploy.package import LOADER, ExportedModel, pinned_requirements, read_export
 from reid.errors import CheckpointError, DataError
 from reid.files import write_json
-from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.experiment import ExperimentSpec
 from reid.tracking import ServedModel, register_model
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 FIGURES = ("cmc_rank_1", "cmc_rank_5", "cmc_rank_10", "mAP", "mINP")
 
 
-def register(spec: ReIdentificationSpec) -> ActionResult:
+def register(spec: ExperimentSpec) -> ActionResult:
     """Registers the export as `models:/<mlflow.model_name>@challenger`; writes `registration.json`.
 
     Without an evaluation the version is registered all the same, but it cannot be promoted. With `mlflow.enable` false
@@ -65,7 +65,7 @@ def register(spec: ReIdentificationSpec) -> ActionResult:
     )
 
 
-def _onnx_file(spec: ReIdentificationSpec) -> Path:
+def _onnx_file(spec: ExperimentSpec) -> Path:
     return Path(spec.export.onnx_file) if spec.export.onnx_file else spec.results_folder("export") / "model.onnx"
 
 
@@ -92,7 +92,7 @@ def _require_same_checkpoint(exported: ExportedModel, evaluation: dict[str, Any]
         )
 
 
-def _source_runs(spec: ReIdentificationSpec) -> dict[str, str]:
+def _source_runs(spec: ExperimentSpec) -> dict[str, str]:
     """MLflow ids of the runs the export comes from, as far as they were tracked: `run.train`, `run.evaluate`, ..."""
     found: dict[str, str] = {}
     for action in ("train", "evaluate", "export"):

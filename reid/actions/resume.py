@@ -12,7 +12,7 @@ from reid.errors import CheckpointError, SpecError
 from reid.model.checkpoint import Checkpoint, load_checkpoint
 from reid.model.selection import BEST, LATEST, latest_checkpoint, list_checkpoints
 from reid.model.settings import NetworkSettings
-from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.experiment import ExperimentSpec
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class StartingPoint(NamedTuple):
 
 
 def starting_point(
-    spec: ReIdentificationSpec, folder: Path, *, fingerprints: dict[str, str], network: NetworkSettings
+    spec: ExperimentSpec, folder: Path, *, fingerprints: dict[str, str], network: NetworkSettings
 ) -> StartingPoint | None:
     """The checkpoint to go on from, or None for a fresh start.
 
@@ -94,7 +94,7 @@ def starting_point(
     )
 
 
-def how_to_go_on(spec: ReIdentificationSpec) -> str:
+def how_to_go_on(spec: ExperimentSpec) -> str:
     """What the user of a training that was stopped can do next."""
     latest = spec.results_folder("train") / LATEST
     if not latest.exists():
@@ -116,7 +116,7 @@ def _start(checkpoint: Checkpoint, folder: Path) -> StartingPoint:
     )
 
 
-def _clear_orphan(spec: ReIdentificationSpec, folder: Path) -> None:
+def _clear_orphan(spec: ExperimentSpec, folder: Path) -> None:
     """Nothing to resume: makes sure that no best checkpoint of another training is taken for this one's.
 
     Raises:
@@ -140,7 +140,7 @@ def _clear(folder: Path, reason: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def _require_same_network(spec: ReIdentificationSpec, network: NetworkSettings, checkpoint: Checkpoint) -> None:
+def _require_same_network(spec: ExperimentSpec, network: NetworkSettings, checkpoint: Checkpoint) -> None:
     wanted, there = network.to_dict(), checkpoint.network.to_dict()
     sized = any(part in name for name in checkpoint.weights for part in _POSITIONS)
     keys = (*_SHAPE, "input_height", "input_width") if sized else _SHAPE
@@ -158,7 +158,7 @@ def _require_same_network(spec: ReIdentificationSpec, network: NetworkSettings, 
         )
 
 
-def _require_epochs_left(spec: ReIdentificationSpec, checkpoint: Checkpoint) -> None:
+def _require_epochs_left(spec: ExperimentSpec, checkpoint: Checkpoint) -> None:
     """A finished training may be asked for again, one that went further than asked may not."""
     if checkpoint.epoch >= spec.train.num_epochs:
         raise SpecError(

@@ -16,7 +16,7 @@ from reid.retrieval.embeddings import Embeddings, FloatArray, require_distances
 from reid.retrieval.expansion import augment_gallery, expand_queries
 from reid.retrieval.ranking import Ranking, rank
 from reid.retrieval.rerank import KReciprocalDistance
-from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.experiment import ExperimentSpec
 
 if TYPE_CHECKING:
     import torch
@@ -119,7 +119,7 @@ def embed_pixels(
     )
 
 
-def rank_by(spec: ReIdentificationSpec, query: Embeddings, gallery: Embeddings, *, device: object = "cpu") -> Ranking:
+def rank_by(spec: ExperimentSpec, query: Embeddings, gallery: Embeddings, *, device: object = "cpu") -> Ranking:
     """The ranking that the `evaluate` and `re_ranking` sections describe, for evaluation and validation alike.
 
     Args:
@@ -152,14 +152,14 @@ def rank_by(spec: ReIdentificationSpec, query: Embeddings, gallery: Embeddings, 
     return rank(distances, query, gallery, exclude=chosen.exclude, top_k=top_k, memory_bytes=memory_bytes)
 
 
-def batch_size_of(spec: ReIdentificationSpec, action: str) -> int:
+def batch_size_of(spec: ExperimentSpec, action: str) -> int:
     """The action's own batch size, or `dataset.val_batch_size` where that is -1 (or 0)."""
     own: int = getattr(spec, action).batch_size
-    return own if own > 0 else spec.dataset.val_batch_size
+    return own if own > 0 else spec.val_batch_size
 
 
 def _averaged(
-    spec: ReIdentificationSpec, query: Embeddings, gallery: Embeddings, memory_bytes: int
+    spec: ExperimentSpec, query: Embeddings, gallery: Embeddings, memory_bytes: int
 ) -> tuple[Embeddings, Embeddings]:
     """Both sides after database augmentation and query expansion, in this order, as far as they are switched on."""
     chosen = spec.evaluate

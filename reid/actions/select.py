@@ -10,10 +10,10 @@ from reid.actions.result import ActionResult
 from reid.files import atomic_path, sha256_of, write_json
 from reid.model.checkpoint import load_checkpoint
 from reid.model.selection import select_checkpoint
-from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.experiment import ExperimentSpec
 
 
-def select(spec: ReIdentificationSpec) -> ActionResult:
+def select(spec: ExperimentSpec) -> ActionResult:
     """Selects by `select.method`; writes `model_selected.pth` and `selection.json`.
 
     Raises:

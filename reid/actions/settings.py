@@ -20,6 +20,7 @@ from reid.model.losses import ReidCriterion
 from reid.model.network import is_transformer
 from reid.model.schedule import Schedule
 from reid.model.settings import NetworkSettings
+from reid.spec.experiment import ExperimentSpec
 from reid.spec.re_identification import ReIdentificationSpec
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ LABEL_SMOOTHING = 0.1
 """Epsilon of the ID loss with model.label_smooth; TAO fixes the same."""
 
 
-def preprocess_of(spec: ReIdentificationSpec) -> Preprocess:
+def preprocess_of(spec: ExperimentSpec) -> Preprocess:
     """How images become network input: bicubic for transformers, bilinear for the others, as TAO has it."""
     return Preprocess(
         height=spec.model.input_height,
@@ -42,7 +43,7 @@ def preprocess_of(spec: ReIdentificationSpec) -> Preprocess:
     )
 
 
-def network_of_training(spec: ReIdentificationSpec, train_set: Subset) -> NetworkSettings:
+def network_of_training(spec: ExperimentSpec, train_set: Subset) -> NetworkSettings:
     """The network for the identities of training images, and for their cameras and views where it asks for those.
 
     Raises:
@@ -64,7 +65,7 @@ def network_of_training(spec: ReIdentificationSpec, train_set: Subset) -> Networ
 
 
 def network_settings_of(
-    spec: ReIdentificationSpec, *, num_classes: int, cameras: tuple[int, ...] = (), views: tuple[int, ...] = ()
+    spec: ExperimentSpec, *, num_classes: int, cameras: tuple[int, ...] = (), views: tuple[int, ...] = ()
 ) -> NetworkSettings:
     """The network that the `model` section describes.
 
@@ -74,6 +75,7 @@ def network_settings_of(
         cameras: camera numbers of the training; they count only with `model.sie_camera`.
         views: view numbers of the training; they count only with `model.sie_view`.
     """
+    assert isinstance(spec, ReIdentificationSpec)
     model = spec.model
     return NetworkSettings(
         backbone=model.backbone,
@@ -108,11 +110,12 @@ def network_settings_of(
     )
 
 
-def criterion_of(spec: ReIdentificationSpec, *, num_classes: int, dim: int, seed: int) -> ReidCriterion:
+def criterion_of(spec: ExperimentSpec, *, num_classes: int, dim: int, seed: int) -> ReidCriterion:
     """The losses; the center loss only when both of TAO's keys ask for it.
 
     `metric_loss_type: center` trains on identity and center loss alone, as in TAO.
     """
+    assert isinstance(spec, ReIdentificationSpec)
     model, optim = spec.model, spec.train.optim
     center = None
     combination = spec.dataset.sampler
@@ -132,8 +135,9 @@ def criterion_of(spec: ReIdentificationSpec, *, num_classes: int, dim: int, seed
     )
 
 
-def schedule_of(spec: ReIdentificationSpec) -> Schedule:
+def schedule_of(spec: ExperimentSpec) -> Schedule:
     """The course of the learning rate."""
+    assert isinstance(spec, ReIdentificationSpec)
     optim = spec.train.optim
     return Schedule(
         method=optim.warmup_method,
@@ -147,8 +151,9 @@ def schedule_of(spec: ReIdentificationSpec) -> Schedule:
     )
 
 
-def augmentation_of(spec: ReIdentificationSpec) -> Augmentation:
+def augmentation_of(spec: ExperimentSpec) -> Augmentation:
     """How training batches are changed: noise fills erased rectangles for transformers, the mean for the others."""
+    assert isinstance(spec, ReIdentificationSpec)
     return Augmentation(
         flip_prob=spec.dataset.prob,
         padding=spec.dataset.padding,
@@ -161,7 +166,7 @@ def augmentation_of(spec: ReIdentificationSpec) -> Augmentation:
     )
 
 
-def _colour_of(spec: ReIdentificationSpec) -> ColourJitter | None:
+def _colour_of(spec: ExperimentSpec) -> ColourJitter | None:
     colour = spec.dataset.color_augmentation
     if not colour.enabled:
         return None
@@ -170,7 +175,7 @@ def _colour_of(spec: ReIdentificationSpec) -> ColourJitter | None:
     )
 
 
-def device_of(spec: ReIdentificationSpec, *, index: int = 0) -> torch.device:
+def device_of(spec: ExperimentSpec, *, index: int = 0) -> torch.device:
     """The device of a network, with `cpu_threads` set, and with fp32 that is fp32 on GPUs too.
 
     PyTorch's own default rounds the factors of convolutions to TF32, 10 bits of mantissa, where a GPU has it.
@@ -188,7 +193,7 @@ def device_of(spec: ReIdentificationSpec, *, index: int = 0) -> torch.device:
     return device
 
 
-def hardware_of(spec: ReIdentificationSpec, action: Shared = "train") -> Hardware:
+def hardware_of(spec: ExperimentSpec, action: Shared = "train") -> Hardware:
     """Where an action runs. On `device: cpu`, num_gpus is the number of processes; otherwise it counts GPUs.
 
     Raises:
@@ -214,7 +219,7 @@ def hardware_of(spec: ReIdentificationSpec, action: Shared = "train") -> Hardwar
     )
 
 
-def as_launched(spec: ReIdentificationSpec, action: Shared) -> ReIdentificationSpec:
+def as_launched(spec: ExperimentSpec, action: Shared) -> ExperimentSpec:
     """The spec with the numbers of processes and machines that `torchrun` started, where it started this process.
 
     Raises:

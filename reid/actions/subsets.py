@@ -21,7 +21,7 @@ from reid.data.readers import read_market1501, require_named
 from reid.data.records import Record, Subset
 from reid.errors import DataError, SpecError
 from reid.retrieval.embeddings import Embeddings, FloatArray
-from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.experiment import ExperimentSpec
 
 BYTES_PER_GB = 10**9
 MORE_TRAIN = "dataset.more_train_dataset_dirs"
@@ -65,7 +65,7 @@ class Subsets:
         return hashlib.sha256(both.encode()).hexdigest()
 
 
-def open_subsets(spec: ReIdentificationSpec, locations: dict[str, tuple[str, str]], *, named: bool = True) -> Subsets:
+def open_subsets(spec: ExperimentSpec, locations: dict[str, tuple[str, str]], *, named: bool = True) -> Subsets:
     """Fetches, extracts, reads and checks the subsets at some locations; `train` with the further sources of the spec.
 
     Args:
@@ -82,8 +82,8 @@ def open_subsets(spec: ReIdentificationSpec, locations: dict[str, tuple[str, str
     cache_dir = cache_folder(dataset.cache_dir)
     subsets = []
     for name, place in locations.items():
-        more = dataset.more_train_dataset_dirs if name == "train" else ()
-        places = [place, *((MORE_TRAIN, location) for location in more)]
+        more = spec.more_train_places if name == "train" else ()
+        places = [place, *more]
         folders = [
             _read(spec, f"{name}_{number}" if more else name, key, location, cache_dir=cache_dir)
             for number, (key, location) in enumerate(places, start=1)
@@ -92,11 +92,11 @@ def open_subsets(spec: ReIdentificationSpec, locations: dict[str, tuple[str, str
         if named:
             require_images_and_names(subset, place[0])
         subsets.append(subset)
-    report = check(*subsets, on_bad_image=dataset.on_bad_image, workers=max(dataset.num_workers, 1))
+    report = check(*subsets, on_bad_image=dataset.on_bad_image, workers=max(spec.workers, 1))
     return Subsets({subset.name: usable(subset, report) for subset in subsets}, report, cache_dir)
 
 
-def _read(spec: ReIdentificationSpec, name: str, key: str, location: str, *, cache_dir: Path) -> Subset:
+def _read(spec: ExperimentSpec, name: str, key: str, location: str, *, cache_dir: Path) -> Subset:
     if not location:
         raise SpecError(
             f"{key} is not set",
@@ -105,7 +105,7 @@ def _read(spec: ReIdentificationSpec, name: str, key: str, location: str, *, cac
         )
     max_bytes = int(spec.dataset.max_archive_gb * BYTES_PER_GB)
     folder = open_folder(location, cache_dir=cache_dir, max_bytes=max_bytes)
-    return read_market1501(folder, name=name, recursive=spec.dataset.recursive)
+    return read_market1501(folder, name=name, recursive=spec.recursive)
 
 
 def require_images_and_names(subset: Subset, key: str) -> None:
@@ -137,26 +137,6 @@ def require_images(subset: Subset, key: str) -> None:
             f"it has {len(subset.foreign)} files, and none ends in .jpg, .jpeg, .png, .bmp or .webp",
             f"set {key} to a folder or an archive of images, or dataset.recursive=true when they lie in folders below",
         )
-
-
-def query_and_gallery_places(spec: ReIdentificationSpec, action: str) -> dict[str, tuple[str, str]]:
-    """Where an action's query and gallery images are: its own keys, else those of `dataset`; never another action's."""
-    own = getattr(spec, action)
-    return {
-        "query": _first_set(
-            (f"{action}.query_dataset", own.query_dataset),
-            ("dataset.query_dataset_dir", spec.dataset.query_dataset_dir),
-        ),
-        "gallery": _first_set(
-            (f"{action}.test_dataset", own.test_dataset),
-            ("dataset.test_dataset_dir", spec.dataset.test_dataset_dir),
-        ),
-    }
-
-
-def _first_set(own: tuple[str, str], shared: tuple[str, str]) -> tuple[str, str]:
-    """Key and place: the action's own unless only the shared one is set."""
-    return shared if shared[1] and not own[1] else own
 
 
 def embeddings_of(vectors: FloatArray, records: Sequence[Record]) -> Embeddings:

@@ -17,7 +17,7 @@ from reid.data.requirements import require_evaluable, require_trainable
 from reid.distributed import from_main
 from reid.errors import Terminated
 from reid.model.selection import BEST, LATEST
-from reid.spec.re_identification import ReIdentificationSpec
+from reid.spec.experiment import ExperimentSpec
 
 if TYPE_CHECKING:
     from reid.actions.epochs import EpochLog
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def train(spec: ReIdentificationSpec) -> ActionResult:
+def train(spec: ExperimentSpec) -> ActionResult:
     """Trains a network and validates it; writes checkpoints, `metrics.csv`, `training.png` and `status.json`.
 
     Goes on from `train.resume_training_checkpoint_path`, else from the latest checkpoint in its folder.
@@ -45,7 +45,7 @@ def train(spec: ReIdentificationSpec) -> ActionResult:
             raise type(stopped)(how_to_go_on(spec)) from None
 
 
-def _train(spec: ReIdentificationSpec, run: ActionRun) -> ActionResult:
+def _train(spec: ExperimentSpec, run: ActionRun) -> ActionResult:
     hardware = hardware_of(spec)
     subsets = open_subsets(spec, _locations(spec))
     _require_usable(spec, subsets)
@@ -55,7 +55,7 @@ def _train(spec: ReIdentificationSpec, run: ActionRun) -> ActionResult:
     return _result(run, epochs)
 
 
-def _trained(spec: ReIdentificationSpec, run: ActionRun, subsets: Subsets, hardware: Hardware) -> EpochLog:
+def _trained(spec: ExperimentSpec, run: ActionRun, subsets: Subsets, hardware: Hardware) -> EpochLog:
     fingerprints = {found.name: found.fingerprint for found in subsets.report.subsets}
     network = network_of_training(spec, subsets["train"])
     start = from_main(lambda: starting_point(spec, run.folder, fingerprints=fingerprints, network=network))
@@ -82,12 +82,10 @@ def _trained(spec: ReIdentificationSpec, run: ActionRun, subsets: Subsets, hardw
     return epochs
 
 
-def _locations(spec: ReIdentificationSpec) -> dict[str, tuple[str, str]]:
-    dataset = spec.dataset
-    places = {"train": ("dataset.train_dataset_dir", dataset.train_dataset_dir)}
-    if dataset.query_dataset_dir or dataset.test_dataset_dir:
-        places["query"] = ("dataset.query_dataset_dir", dataset.query_dataset_dir)
-        places["gallery"] = ("dataset.test_dataset_dir", dataset.test_dataset_dir)
+def _locations(spec: ExperimentSpec) -> dict[str, tuple[str, str]]:
+    places = {"train": spec.train_place}
+    if any(place for _, place in spec.test_places("train").values()):
+        places |= spec.test_places("train")
     else:
         log.warning(
             "no query and gallery images are given: training without validation, so there is no best checkpoint"
@@ -95,9 +93,9 @@ def _locations(spec: ReIdentificationSpec) -> dict[str, tuple[str, str]]:
     return places
 
 
-def _require_usable(spec: ReIdentificationSpec, subsets: Subsets) -> None:
+def _require_usable(spec: ExperimentSpec, subsets: Subsets) -> None:
     require_different(subsets.report["train"])
-    require_trainable(subsets["train"], batch_size=spec.dataset.batch_size, num_instances=spec.dataset.num_instances)
+    require_trainable(subsets["train"], batch_size=spec.batch_size, num_instances=spec.num_instances)
     if "query" in subsets.by_name:
         require_evaluable(subsets["query"], subsets["gallery"])
 

@@ -39,6 +39,7 @@ from reid.model.weights.loading import load_file, load_imagenet
 from reid.model.weights.location import label_of, weights_file
 from reid.model.weights.report import WeightReport
 from reid.retrieval.metrics import measure
+from reid.spec.experiment import ExperimentSpec
 from reid.spec.load import dump_spec
 from reid.spec.re_identification import ReIdentificationSpec
 from reid.tracking.provenance import revision_tags
@@ -71,7 +72,7 @@ class Training:
 
     def __init__(
         self,
-        spec: ReIdentificationSpec,
+        spec: ExperimentSpec,
         subsets: Subsets,
         *,
         hardware: Hardware,
@@ -106,7 +107,7 @@ class Training:
             folder=run.folder,
             hardware=self._hardware,
             max_epochs=train.num_epochs,
-            grad_clip=train.grad_clip,
+            grad_clip=self._spec.grad_clip,
             validate=self._validate,
             validation_interval=train.validation_interval,
             checkpoint_interval=train.checkpoint_interval,
@@ -133,7 +134,7 @@ class Training:
         return f"the identities {pids} ({', '.join(record.path.name for record in shown)})"
 
 
-def _network(spec: ReIdentificationSpec, subsets: Subsets, *, resumed: bool) -> tuple[ReidNetwork, WeightReport | None]:
+def _network(spec: ExperimentSpec, subsets: Subsets, *, resumed: bool) -> tuple[ReidNetwork, WeightReport | None]:
     """The network with its initial weights, and what they are; those of a resumed training come from the checkpoint."""
     train_set = subsets["train"]
     network = ReidNetwork(network_of_training(spec, train_set))
@@ -167,8 +168,9 @@ def _network(spec: ReIdentificationSpec, subsets: Subsets, *, resumed: bool) -> 
 
 
 def _module(
-    spec: ReIdentificationSpec, network: ReidNetwork, subsets: Subsets, *, initial: WeightReport | None, seed: int
+    spec: ExperimentSpec, network: ReidNetwork, subsets: Subsets, *, initial: WeightReport | None, seed: int
 ) -> ReidModule:
+    assert isinstance(spec, ReIdentificationSpec)
     optim = spec.train.optim
     train_set = subsets["train"]
     criterion = criterion_of(spec, num_classes=len(train_set.pids), dim=network.branch_dim, seed=seed)
@@ -232,29 +234,29 @@ def _labelled(train_set: Subset) -> list[Record]:
 
 
 def _batches(
-    spec: ReIdentificationSpec, subsets: Subsets, records: list[Record], *, side: Side | None, seed: int
+    spec: ExperimentSpec, subsets: Subsets, records: list[Record], *, side: Side | None, seed: int
 ) -> TrainingData:
     classes = {pid: index for index, pid in enumerate(subsets["train"].pids)}
-    pack = subsets.pack([r.path for r in records], preprocess_of(spec), workers=spec.dataset.num_workers)
+    pack = subsets.pack([r.path for r in records], preprocess_of(spec), workers=spec.workers)
     return TrainingData(
         pack.array,
         [classes[record.pid] for record in records],
-        batch_size=spec.dataset.batch_size,
-        num_instances=spec.dataset.num_instances,
+        batch_size=spec.batch_size,
+        num_instances=spec.num_instances,
         seed=seed,
-        cameras=[record.camid for record in records] if spec.dataset.camera_balanced else None,
+        cameras=[record.camid for record in records] if spec.camera_balanced else None,
         side=side,
         keep_on_device=spec.dataset.keep_on_gpu,
     )
 
 
-def _validation(spec: ReIdentificationSpec, subsets: Subsets, hardware: Hardware) -> Validate:
+def _validation(spec: ExperimentSpec, subsets: Subsets, hardware: Hardware) -> Validate:
     """Measures a module on query and gallery."""
-    test_set = QueryAndGallery.of(subsets, preprocess_of(spec), workers=spec.dataset.num_workers)
+    test_set = QueryAndGallery.of(subsets, preprocess_of(spec), workers=spec.workers)
 
     def validate(module: pl.LightningModule) -> dict[str, float]:
         assert isinstance(module, ReidModule)
-        sides = test_set.embed(module.evaluated_network, batch_size=spec.dataset.val_batch_size, device=module.device)
+        sides = test_set.embed(module.evaluated_network, batch_size=spec.val_batch_size, device=module.device)
 
         def figures() -> dict[str, float]:
             assert sides is not None, "the main process has all embeddings"

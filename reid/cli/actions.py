@@ -15,7 +15,7 @@ from reid.distributed import is_main_process
 
 if TYPE_CHECKING:
     from reid.actions.result import ActionResult
-    from reid.spec.re_identification import ReIdentificationSpec
+    from reid.spec.experiment import ExperimentSpec
 
 
 class Action(NamedTuple):
@@ -112,7 +112,7 @@ def _check_data(file: Path | None, overrides: tuple[str, ...], *, as_json: bool)
         raise found.refusal
 
 
-def _load(action: str, file: Path | None, overrides: tuple[str, ...]) -> ReIdentificationSpec:
+def _load(action: str, file: Path | None, overrides: tuple[str, ...]) -> ExperimentSpec:
     from reid.spec.load import load_spec, log_report
 
     require_settings(overrides, f"reid {action}", verbs=("check",) if action == "dataset" else ())
