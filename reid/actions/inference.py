@@ -10,6 +10,7 @@ from typing import Any
 from reid.actions.base import action_run
 from reid.actions.engine import embedder_of
 from reid.actions.handover import hand_over
+from reid.actions.pictures import notes_on
 from reid.actions.processes import processes
 from reid.actions.result import ActionResult
 from reid.actions.scoring import batch_size_of, embed_pack
@@ -19,13 +20,10 @@ from reid.data.images import Preprocess
 from reid.data.progress import progress
 from reid.data.records import Record, Subset
 from reid.errors import SpecError
-from reid.files import atomic_path, sha256_of
-from reid.model.checkpoint import Checkpoint
+from reid.files import atomic_path
+from reid.retrieval.embedding_table import write_embedding_table
 from reid.retrieval.embeddings import FloatArray
-from reid.retrieval.file_formats import METADATA
 from reid.spec.experiment import ExperimentSpec
-
-_ROWS_A_GROUP = 2**16  # a reader with little memory takes one group at a time
 
 
 def inference(spec: ExperimentSpec) -> ActionResult:
@@ -75,7 +73,8 @@ def inference(spec: ExperimentSpec) -> ActionResult:
         output = Path(spec.inference.output_file)
         table = run.folder / "embeddings.parquet"
         write_inference_json(output, [path for _, path in images], vectors)
-        write_embeddings_table(table, images, records, vectors, made_by=_made_by(checkpoint, engine))
+        noted = {**notes_on(checkpoint), "embedding_engine": engine}
+        write_embeddings_table(table, images, records, vectors, made_by=noted)
         figures: dict[str, float | int | str] = {
             "images": len(images),
             "embedding_size": int(vectors.shape[1]),
@@ -117,21 +116,15 @@ def write_embeddings_table(
         vectors: float32 [N, D].
         made_by: what `reid search` and `reid evaluate` must know of the network; the schema's metadata `reid`, as JSON.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.table(
-        {
-            "img_path": [str(image) for _, image in images],
-            "subset": pa.array([name for name, _ in images]).dictionary_encode(),
-            "pid": pa.array([record.pid if record else None for record in records], pa.int64()),
-            "camid": pa.array([record.camid if record else None for record in records], pa.int64()),
-            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
-        }
+    write_embedding_table(
+        path,
+        vectors,
+        paths=[str(image) for _, image in images],
+        sides=[name for name, _ in images],
+        pids=[record.pid if record else None for record in records],
+        camids=[record.camid if record else None for record in records],
+        made_by=made_by,
     )
-    table = table.replace_schema_metadata({METADATA: json.dumps(made_by)})
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", row_group_size=_ROWS_A_GROUP)
 
 
 def _records(subsets: dict[str, Subset], images: Sequence[tuple[str, Path]]) -> list[Record | None]:
@@ -139,15 +132,3 @@ def _records(subsets: dict[str, Subset], images: Sequence[tuple[str, Path]]) -> 
         (name, record.path): record for name, subset in subsets.items() for record in subset.records + subset.junk
     }
     return [known.get(image) for image in images]
-
-
-def _made_by(checkpoint: Checkpoint, engine: str) -> dict[str, Any]:
-    return {
-        "checkpoint": str(checkpoint.path.absolute()),
-        "checkpoint_sha256": sha256_of(checkpoint.path),
-        "preprocess": checkpoint.preprocess,
-        "neck_feat": checkpoint.network.neck_feat,
-        "with_flip_feature": checkpoint.network.with_flip_feature,
-        "l2_normalised": False,
-        "embedding_engine": engine,
-    }

@@ -125,7 +125,7 @@ def search(
     log.info("%d queries, %d gallery images: %.1f s", len(asked), len(opened.rows), time.perf_counter() - began)
     result = SearchResult(answers, len(opened.rows), recall=found_recall, notes=(note,))
     if calibration is not None:
-        result = replace(result, prior=prior, notes=(note, prior_words(prior)))
+        result = replace(result, prior=prior, notes=(note, prior_words(prior, named=answers[0].named)))
     return result if out is None else _written(result, out)
 
 
@@ -168,6 +168,7 @@ def _answers(
                 path=images[row].path,
                 pid=images[row].pid,
                 camid=images[row].camid,
+                class_name=images[row].class_name,
                 distance=float(distances[q, at]),
                 probability=None if chances is None else float(chances[q, at]),
             )
@@ -191,7 +192,8 @@ def _require_directions(queries: Sequence[Query], vectors: FloatArray) -> None:
 
 def _written(result: SearchResult, out: Path) -> SearchResult:
     title = f"Nearest of {result.searched:,} gallery images"
-    notes = [*_PROTOCOL, *([] if result.prior is None else [prior_words(result.prior)])]
+    named = result.answers[0].named
+    notes = [*_PROTOCOL, *([] if result.prior is None else [prior_words(result.prior, named=named)])]
     sheets = write_contact_sheets(result.answers, out, title=title, notes=notes)
     table = out / "search.json"
     write_json(table, result.to_dict())

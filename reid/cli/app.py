@@ -6,6 +6,7 @@ import click
 
 from reid import __version__
 from reid.cli.actions import ACTIONS, action_command
+from reid.cli.enroll import enroll
 from reid.cli.retrieval import compare, search
 from reid.cli.running import switches
 from reid.cli.tools import completion, default_specs, sample, schema, spec, version
@@ -16,7 +17,7 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 def reid_group() -> click.Group:
     """`reid`: every action, and the tools around the spec."""
     group = _group("Person re-identification, from data archives to a deployed, tracked, versioned model.")
-    for command in (search, compare, sample, spec, schema, completion, version):
+    for command in (search, enroll, compare, sample, spec, schema, completion, version):
         group.add_command(command)
     return group
 

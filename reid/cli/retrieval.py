@@ -108,11 +108,12 @@ def compare(run_a: str, run_b: str, file: Path | None, overrides: tuple[str, ...
 def _print_answers(result: SearchResult) -> None:
     from rich.markup import escape
 
-    chance = () if result.prior is None else (f"same person, prior {result.prior:g}",)
-    header = ("image", "rank", "distance", *chance, "identity", "camera", "row")
+    named = any(answer.named for answer in result.answers)
+    chance = () if result.prior is None else (f"same {'class' if named else 'person'}, prior {result.prior:g}",)
+    header = ("image", "rank", "distance", *chance, *(("class",) if named else ("identity", "camera")), "row")
     folder = _common_folder([one.path for answer in result.answers for one in answer.nearest if one.path])
     for answer in result.answers:
-        rows = [_neighbour(one, folder) for one in answer.nearest]
+        rows = [_neighbour(one, folder, named=named) for one in answer.nearest]
         print_rows(escape(answer.query), rows, header)
     if folder:
         click.echo(f"Images are in {folder}.")
@@ -130,12 +131,13 @@ def _common_folder(paths: Sequence[str]) -> str:
     return f"{folder}{os.sep}" if folder.strip(os.sep) else ""
 
 
-def _neighbour(one: Neighbour, folder: str) -> tuple[str, ...]:
+def _neighbour(one: Neighbour, folder: str, *, named: bool) -> tuple[str, ...]:
     from reid.retrieval.answers import in_per_cent
 
     chance = () if one.probability is None else (f"{in_per_cent(one.probability, 1)} %",)
-    path, pid, camid = ("-" if value is None else str(value) for value in (one.path, one.pid, one.camid))
-    return (path.removeprefix(folder), str(one.rank), f"{one.distance:.4f}", *chance, pid, camid, str(one.row))
+    labels = (one.class_name,) if named else (one.pid, one.camid)
+    path, *shown = ("-" if value is None else str(value) for value in (one.path, *labels))
+    return (path.removeprefix(folder), str(one.rank), f"{one.distance:.4f}", *chance, *shown, str(one.row))
 
 
 def _print_comparison(result: ComparisonResult) -> None:

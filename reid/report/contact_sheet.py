@@ -89,9 +89,12 @@ def _lines(answer: Answer) -> int:
 
 
 def _words(one: Neighbour) -> list[str]:
-    labels = [f"{word} {value}" for word, value in (("id", one.pid), ("cam", one.camid)) if value is not None]
     certainty = [] if one.probability is None else [f"same: {in_per_cent(one.probability)} %"]
-    return [f"{one.rank}: {one.distance:.3f}", *certainty, " ".join(labels)]
+    return [f"{one.rank}: {one.distance:.3f}", *certainty, one.class_name or _numbers(one)]
+
+
+def _numbers(one: Neighbour) -> str:
+    return " ".join(f"{word} {value}" for word, value in (("id", one.pid), ("cam", one.camid)) if value is not None)
 
 
 def _shrunk(picture: Image.Image | None) -> Image.Image | None:

@@ -18,6 +18,7 @@ class Neighbour:
         camid: camera.
         distance: squared Euclidean on L2-normalised vectors, in [0, 4].
         probability: that it shows the query's person, under the search's prior; None without verification figures.
+        class_name: what it shows, in a gallery of named classes; None in any other.
     """
 
     rank: int
@@ -27,6 +28,7 @@ class Neighbour:
     camid: int | None
     distance: float
     probability: float | None
+    class_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,19 +45,26 @@ class Answer:
     path: str | None
     nearest: tuple[Neighbour, ...]
 
+    @property
+    def named(self) -> bool:
+        """Whether it was found in a gallery of named classes."""
+        return any(one.class_name is not None for one in self.nearest)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         return asdict(self) | {"nearest": [asdict(neighbour) for neighbour in self.nearest]}
 
 
-def prior_words(prior: float) -> str:
+def prior_words(prior: float, *, named: bool = False) -> str:
     """What probabilities take for granted, as tables, JSON and contact sheets say it.
 
     Args:
         prior: how often a pair shows one person before its distance is seen, in (0, 1).
+        named: pairs show classes, not people.
     """
     odds = "as likely as not" if prior == 0.5 else f"{100 * prior:.3g} % likely"
-    return f"Probabilities assume that each image was {odds} to show the person beforehand (prior {prior:g})."
+    shown = "class" if named else "person"
+    return f"Probabilities assume that each image was {odds} to show the {shown} beforehand (prior {prior:g})."
 
 
 def in_per_cent(probability: float, digits: int = 0) -> str:

@@ -18,6 +18,7 @@ PIDS = ("pid", "pids")
 CAMIDS = ("camid", "camids")
 PATHS = ("img_path", "path", "paths")
 SUBSETS = ("subset",)
+CLASSES = ("class",)
 """The first of each that is present is read; in a .npz of two sides they stand after `query_` and `gallery_`."""
 
 

@@ -31,6 +31,7 @@ class GalleryImage:
     path: str | None
     pid: int | None
     camid: int | None
+    class_name: str | None = None
 
 
 class GalleryFile(Protocol):
@@ -93,6 +94,7 @@ def images_of(
     paths: Sequence[object] | None,
     pids: npt.NDArray[Any] | None,
     camids: npt.NDArray[Any] | None,
+    classes: Sequence[object] | None,
     place: Path,
 ) -> list[GalleryImage]:
     """What a file says of some of its rows.
@@ -102,15 +104,18 @@ def images_of(
         paths: text or bytes of those rows; None where the file has none, as the next two.
         pids: of all rows.
         camids: of all rows.
+        classes: names of those rows' classes, text or bytes.
         place: the file, for messages.
 
     Raises:
         DataError: an identity or camera is no whole number; the row is named.
     """
     nothing = [None] * len(rows)
-    names = [None if path is None else text(path) for path in paths or nothing]
+    names, of_class = (
+        [None if value is None else text(value) for value in values or nothing] for values in (paths, classes)
+    )
     labels = [_labels(rows, values, name, place) for name, values in (("pid", pids), ("camid", camids))]
-    return [GalleryImage(*values) for values in zip(names, *labels, strict=True)]
+    return [GalleryImage(*values) for values in zip(names, *labels, of_class, strict=True)]
 
 
 def no_vectors(path: Path, found: Sequence[str], wanted: str) -> DataError:

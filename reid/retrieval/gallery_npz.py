@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from reid.errors import DataError
-from reid.retrieval.columns import CAMIDS, PATHS, PIDS, VECTORS, first
+from reid.retrieval.columns import CAMIDS, CLASSES, PATHS, PIDS, VECTORS, first
 from reid.retrieval.embeddings import FloatArray
 from reid.retrieval.gallery_file import GalleryImage, Subset, images_of, no_vectors, pick, reading
 from reid.retrieval.search import BLOCK_ROWS
 
 
 class NpzGallery:
-    """Array `gallery` or `query` with `gallery_path`, `_pid`, `_camid`; or `embeddings` with `path`, `pid`, `camid`.
+    """Array `gallery` or `query` with `gallery_path`, `_pid`, `_camid`, `_class`; or `embeddings` with `path`, ...
 
     All but the vectors may be missing. The subset `all` of a file with two sides is its gallery.
     """
@@ -33,7 +33,7 @@ class NpzGallery:
         if name is None:
             raise no_vectors(path, found, f"array {side} or {' or '.join(VECTORS)}")
         self._name, prefix = name, f"{side}_" if name == side else ""
-        self._labels = [first(found, (prefix + label for label in labels)) for labels in (PATHS, PIDS, CAMIDS)]
+        self._labels = [first(found, (prefix + label for label in labels)) for labels in (PATHS, PIDS, CAMIDS, CLASSES)]
         with self._stream() as (shape, _, _):
             if len(shape) != 2:
                 raise no_vectors(path, [f"{self._name} of shape {shape}"], "array of shape [N, D]")
@@ -65,9 +65,10 @@ class NpzGallery:
                     "each vector needs one of each",
                     "write the file again with as many labels as vectors",
                 )
-        paths, pids, camids = labels
-        named = None if paths is None else paths[np.asarray(rows, np.int64)].tolist()
-        return images_of(rows, named, pids, camids, self.path)
+        paths, pids, camids, classes = labels
+        wanted = np.asarray(rows, np.int64)
+        named, of_class = (None if texts is None else texts[wanted].tolist() for texts in (paths, classes))
+        return images_of(rows, named, pids, camids, of_class, self.path)
 
     @contextmanager
     def _stream(self) -> Iterator[tuple[tuple[int, ...], np.dtype[Any], Any]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reid.errors import DataError
-from reid.retrieval.columns import CAMIDS, PATHS, PIDS, SUBSETS, first, vectors_in
+from reid.retrieval.columns import CAMIDS, CLASSES, PATHS, PIDS, SUBSETS, first, vectors_in
 from reid.retrieval.embeddings import FloatArray
 from reid.retrieval.file_formats import METADATA
 from reid.retrieval.gallery_file import GalleryImage, Subset, images_of, pick, reading
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class ParquetGallery:
-    """A column of vectors (lists of numbers), and paths, identities, cameras and subsets where they are there."""
+    """A column of vectors (lists of numbers); paths, identities, cameras, classes and subsets where they are there."""
 
     def __init__(self, path: Path, subset: Subset) -> None:
         self.path = path
         with self._open() as file:
             found = tuple(file.schema_arrow.names)
             self._vectors = vectors_in(found, path)
-            self._labels = [first(found, names) for names in (PATHS, PIDS, CAMIDS)]
+            self._labels = [first(found, names) for names in (PATHS, PIDS, CAMIDS, CLASSES)]
             self.metadata: dict[str, Any] = json.loads((file.schema_arrow.metadata or {}).get(METADATA, b"{}"))
             self.total: int = file.metadata.num_rows
             self.rows = np.arange(self.total, dtype=np.int64)
@@ -58,12 +58,14 @@ class ParquetGallery:
         """See `GalleryFile`."""
         with reading(self.path), self._open() as file:
             table = file.read([name for name in self._labels if name])
-        paths, pids, camids = (table[name] if name else None for name in self._labels)
+        paths, pids, camids, classes = (table[name] if name else None for name in self._labels)
+        wanted = np.asarray(rows, np.int64)
         return images_of(
             rows,
-            None if paths is None else paths.take(np.asarray(rows, np.int64)).to_pylist(),
+            None if paths is None else paths.take(wanted).to_pylist(),
             None if pids is None else pids.to_numpy(),
             None if camids is None else camids.to_numpy(),
+            None if classes is None else classes.take(wanted).to_pylist(),
             self.path,
         )
 
