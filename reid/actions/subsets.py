@@ -92,7 +92,7 @@ def open_subsets(spec: ExperimentSpec, locations: dict[str, tuple[str, str]], *,
         if named:
             require_images_and_names(subset, place[0])
         subsets.append(subset)
-    report = check(*subsets, on_bad_image=dataset.on_bad_image, workers=max(spec.workers, 1))
+    report = check(*subsets, on_bad_image=dataset.on_bad_image, cache_dir=cache_dir, workers=max(spec.workers, 1))
     return Subsets({subset.name: usable(subset, report) for subset in subsets}, report, cache_dir)
 
 

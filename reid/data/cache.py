@@ -29,6 +29,12 @@ def key_of(*parts: object) -> str:
     return hashlib.sha256("\0".join(str(part) for part in parts).encode()).hexdigest()[:32]
 
 
+def identity_of(file: Path) -> tuple[int, int, int]:
+    """Size, time of the last change in nanoseconds, and inode: another after every write to the file or its name."""
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
 @contextmanager
 def exclusive(entry: Path) -> Iterator[None]:
     """Holds the lock of a cache entry, waiting for another process that is making the same entry.

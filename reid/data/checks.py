@@ -1,26 +1,22 @@
 """Checks images and labels before any training time is spent on them.
 
-One pass over the files reads, hashes and decodes each of them once. What it finds is a `DatasetReport`: figures for
-each subset, and what only shows when subsets are laid side by side.
+Each file is read, hashed and decoded once (`verdicts.py`). What is found is a `DatasetReport`: figures for each subset,
+and what only shows when subsets are laid side by side.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
 from reid.data.dataset_report import EXAMPLES, CrossReport, DatasetReport, SourceReport, SubsetReport
-from reid.data.images import decode
 from reid.data.merge import merged_fingerprint, repeated
-from reid.data.parallel import map_chunks
-from reid.data.progress import progress
 from reid.data.records import Record, Subset, fingerprint
 from reid.data.requirements import cameras_of, some, without_match
+from reid.data.verdicts import judge
 from reid.errors import DataError
 from reid.labels import DISTRACTOR_PID
 
@@ -28,13 +24,17 @@ log = logging.getLogger(__name__)
 
 
 def check(
-    *subsets: Subset, on_bad_image: Literal["skip", "error"] = "skip", workers: int | None = None
+    *subsets: Subset,
+    on_bad_image: Literal["skip", "error"] = "skip",
+    cache_dir: Path | None = None,
+    workers: int | None = None,
 ) -> DatasetReport:
-    """Reads, hashes and decodes every image once.
+    """Reads, hashes and decodes every image once; with a cache, only those that changed since the last time.
 
     Args:
         subsets: at most one of each name; across them "query" is held against "gallery", and "train" against both.
         on_bad_image: "error" refuses a data set with an unreadable image; "skip" counts and names it.
+        cache_dir: keeps what was found of each file; None to keep nothing.
         workers: threads; None for one a core.
 
     Raises:
@@ -44,7 +44,11 @@ def check(
     digests: dict[Path, str] = {}
     unreadable: dict[Path, str] = {}
     for folder in (folder for subset in subsets for folder in subset.folders):
-        bad = _decode_all(folder, digests, workers=workers)
+        verdicts = judge(folder, cache_dir=cache_dir, workers=workers)
+        digests |= {path: verdict.digest for path, verdict in verdicts.items()}
+        bad = {path: verdict.reason for path, verdict in verdicts.items() if verdict.reason}
+        for path, reason in list(bad.items())[:EXAMPLES]:
+            log.warning("image %s: %s", path, reason)
         if bad and (on_bad_image == "error" or len(bad) == len(folder.images)):
             raise _unreadable(folder, bad)
         _require_readable_classes(folder, bad)
@@ -69,42 +73,6 @@ def usable(subset: Subset, report: DatasetReport) -> Subset:
         unmatched=tuple(path for path in subset.unmatched if path not in bad),
         sources=tuple(replace(source, subset=usable(source.subset, report)) for source in subset.sources),
     )
-
-
-def _decode_all(subset: Subset, digests: dict[Path, str], *, workers: int | None) -> dict[Path, str]:
-    """Fills `digests`; returns the unreadable images and why."""
-    started = time.monotonic()
-    unreadable = {}
-    with progress(f"checking {subset.name}", len(subset.images), unit="images") as advance:
-        for found in map_chunks(_hash_and_decode, subset.images, workers=workers):
-            for path, digest, reason in found:
-                digests[path] = digest
-                if reason:
-                    unreadable[path] = reason
-            advance(len(found))
-    log.info(
-        "checked %s: %d images, %d unreadable, %.1f s",
-        *(subset.name, len(subset.images), len(unreadable), time.monotonic() - started),
-    )
-    for path, reason in list(unreadable.items())[:EXAMPLES]:
-        log.warning("image %s: %s", path, reason)
-    return unreadable
-
-
-def _hash_and_decode(paths: Sequence[Path]) -> list[tuple[Path, str, str]]:
-    """Path, SHA-256 and the reason why it is unreadable, or "". A file that cannot be opened has no bytes to hash."""
-    found = []
-    for path in paths:
-        data, reason = b"", ""
-        try:
-            data = path.read_bytes()
-            decode(data, name="it")  # the path stands beside the reason wherever that is shown
-        except OSError as error:
-            reason = f"it cannot be opened ({error.strerror})"
-        except DataError as error:
-            reason = error.found
-        found.append((path, sha256(data).hexdigest(), reason))
-    return found
 
 
 def _require_readable_classes(subset: Subset, unreadable: Mapping[Path, str]) -> None:

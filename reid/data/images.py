@@ -25,6 +25,9 @@ Pixels = NDArray[np.uint8]
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 """Lower case; compare with `path.suffix.lower()`."""
 
+RULE = "pillow-rgb-1"
+"""Part of the keys of what is cached: a new value whenever `load_image` would give other pixels, or refuse others."""
+
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 

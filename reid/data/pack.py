@@ -23,17 +23,14 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from reid.data.cache import cache_errors, exclusive, key_of
-from reid.data.images import Interpolation, Pixels, load_image, resized_size
+from reid.data.cache import cache_errors, exclusive, identity_of, key_of
+from reid.data.images import RULE, Interpolation, Pixels, load_image, resized_size
 from reid.data.parallel import CHUNK, map_chunks
 from reid.data.progress import amount, progress
 from reid.errors import DataError, ReidError
 from reid.files import atomic_path, sha256_of, write_json
 
 log = logging.getLogger(__name__)
-
-RULE = "pillow-rgb-1"
-"""Part of the key: a new value whenever `load_image` would give other pixels."""
 
 Load = Callable[[Path], Pixels]
 
@@ -121,7 +118,7 @@ def _write(file: Path, shape: tuple[int, ...], paths: Sequence[Path], load: Load
             write = partial(_write_chunk, load=load, descriptor=stream.fileno(), start=stream.tell())
             chunks = map_chunks(write, list(enumerate(paths)), workers=workers)
             checksums = list(_advancing("decoding", chunks, len(paths)))
-        _remember(file, shape, checksums, _identity(file))
+        _remember(file, shape, checksums, identity_of(file))
     size = amount(file.stat().st_size, "B")
     log.info("decoded %d images of %dx%d to %s in %.1f s", *shape[:3], size, time.monotonic() - started)
 
@@ -146,8 +143,8 @@ def _damage(file: Path, shape: tuple[int, ...], *, workers: int | None) -> str:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
         if array.shape != shape or array.dtype != np.uint8 or stored.get("shape") != list(shape):
             return f"it holds {array.dtype} {array.shape}, not uint8 {shape}"
-        identity = _identity(file)
-        if stored.get("verified") == identity:
+        identity = identity_of(file)
+        if stored.get("verified") == list(identity):
             return ""
         started = time.monotonic()
         chunks = map_chunks(partial(_checksum, array), range(len(array)), workers=workers)
@@ -169,12 +166,6 @@ def _remember(file: Path, shape: tuple[int, ...], checksums: Sequence[int], iden
     """Writes what the file holds, and which file it is that was seen to hold it."""
     content = {"shape": list(shape), "crc32": list(checksums), "verified": list(identity)}
     write_json(_sidecar(file), content, indent=None)
-
-
-def _identity(file: Path) -> list[int]:
-    """Size, time of the last change in nanoseconds, and inode: another after every write to the file or its name."""
-    status = file.stat()
-    return [status.st_size, status.st_mtime_ns, status.st_ino]
 
 
 def _advancing(label: str, checksums: Iterable[int], total: int) -> Iterator[int]:
