@@ -25,16 +25,13 @@ _NEEDED = (
 _VECTOR = ("neck_feat", "with_flip_feature")
 
 
-def write_model_card(
-    spec: ExperimentSpec, folder: Path, checkpoint: Checkpoint, *, sha256: str, checked_on: str
-) -> Path:
+def write_model_card(spec: ExperimentSpec, folder: Path, checkpoint: Checkpoint, *, checked_on: str) -> Path:
     """Writes `model_card.md` for the export that `export.onnx_file` names, which is there already.
 
     Args:
         spec: of the export, filled by the hand-over.
         folder: where the card goes.
         checkpoint: what was exported.
-        sha256: of its file.
         checked_on: what the exported file was compared with the network on.
     """
     onnx = Path(spec.export.onnx_file)
@@ -43,28 +40,28 @@ def write_model_card(
         name=spec.mlflow.model_name,
         checkpoint=CardCheckpoint(
             file=checkpoint.path.name,
-            sha256=sha256,
+            sha256=checkpoint.sha256,
             epoch=checkpoint.epoch,
             step=checkpoint.step,
             network=checkpoint.network.to_dict(),
             provenance=checkpoint.provenance,
             spec=without_secrets(checkpoint.spec),
         ),
-        figures=_figures(spec, checkpoint, sha256),
+        figures=_figures(spec, checkpoint),
         exported=json.loads(onnx.with_suffix(".json").read_text(encoding="utf-8")),
         megabytes=onnx.stat().st_size / 1e6,
         checked_on=checked_on,
     )
 
 
-def _figures(spec: ExperimentSpec, checkpoint: Checkpoint, sha256: str) -> CardFigures:
+def _figures(spec: ExperimentSpec, checkpoint: Checkpoint) -> CardFigures:
     """Of the evaluation in this spec's results, else in those that the checkpoint lies in."""
     folders = [checkpoint.path.absolute().parent.parent / "evaluate"]
     if spec.results_dir or spec.evaluate.results_dir:
         folders.insert(0, spec.results_folder("evaluate").absolute())
     absences = []
     for path in dict.fromkeys(folder / "metrics.json" for folder in folders):
-        metrics, absence = _metrics(path, checkpoint, sha256)
+        metrics, absence = _metrics(path, checkpoint)
         if metrics is not None:
             log.info("the model card takes its figures from %s", path)
             return CardFigures(metrics)
@@ -73,7 +70,7 @@ def _figures(spec: ExperimentSpec, checkpoint: Checkpoint, sha256: str) -> CardF
     return CardFigures(None, absences[0], _command(spec, checkpoint))
 
 
-def _metrics(path: Path, checkpoint: Checkpoint, sha256: str) -> tuple[dict[str, Any] | None, str]:
+def _metrics(path: Path, checkpoint: Checkpoint) -> tuple[dict[str, Any] | None, str]:
     """Content of a `metrics.json`, or None and a sentence on why it does not count."""
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
@@ -82,9 +79,9 @@ def _metrics(path: Path, checkpoint: Checkpoint, sha256: str) -> tuple[dict[str,
     except (OSError, ValueError) as error:
         return None, f"The evaluation beside the export cannot be read ({type(error).__name__})."
     measured = metrics.get("checkpoint_sha256") if isinstance(metrics, dict) else None
-    if measured != sha256:
+    if measured != checkpoint.sha256:
         other = f"of the checkpoint {str(measured)[:12]}" if measured else "of embeddings of an unknown network"
-        return None, f"The evaluation beside the export is {other}, and not of {sha256[:12]}."
+        return None, f"The evaluation beside the export is {other}, and not of {checkpoint.sha256[:12]}."
     if missing := [key for key in _NEEDED if key not in metrics]:
         return None, f"The evaluation beside the export is of another version: it has no {', '.join(missing)}."
     for key in _VECTOR:

@@ -13,7 +13,6 @@ from reid.actions.settings import as_launched, hardware_of
 from reid.actions.subsets import Subsets, open_subsets
 from reid.data.images import Preprocess
 from reid.data.requirements import require_evaluable
-from reid.files import sha256_of
 from reid.model.checkpoint import Checkpoint
 from reid.spec.experiment import ExperimentSpec
 
@@ -73,7 +72,7 @@ class EvaluationImages:
                 "gallery_junk_dropped": len(subsets["gallery"].junk),
                 "checkpoint": checkpoint.path.name,
                 "checkpoint_epoch": checkpoint.epoch,
-                "checkpoint_sha256": sha256_of(checkpoint.path),
+                "checkpoint_sha256": checkpoint.sha256,
                 "embedding_engine": engine,
             },
             device=hardware.device,

@@ -14,7 +14,6 @@ from reid.data.pack import Pack
 from reid.devices import Hardware
 from reid.distributed import from_main, gather
 from reid.errors import ExportError, SpecError
-from reid.files import sha256_of
 from reid.model.checkpoint import Checkpoint
 from reid.model.encryption import is_encrypted
 from reid.spec.experiment import ExperimentSpec
@@ -78,7 +77,7 @@ def embedder_of(
         try:
             converted = in_onnxruntime(
                 network,
-                facts={"checkpoint_sha256": sha256_of(checkpoint.path), **checkpoint.network.to_dict()},
+                facts={"checkpoint_sha256": checkpoint.sha256, **checkpoint.network.to_dict()},
                 preprocess=preprocess,
                 pictures=pack.images(range(min(_COMPARED, len(pack)))),
                 cache_dir=cache_dir,

@@ -20,7 +20,6 @@ from reid.data.records import Subset
 from reid.deploy.onnx import export_onnx
 from reid.devices import use_cpu_threads
 from reid.errors import DataError
-from reid.files import sha256_of
 from reid.model.checkpoint import Checkpoint
 from reid.spec.experiment import ExperimentSpec
 
@@ -42,9 +41,8 @@ def export(spec: ExperimentSpec) -> ActionResult:
         spec, checkpoint = hand_over(spec, "export")
         preprocess = Preprocess.from_dict(checkpoint.preprocess)
         path = Path(spec.export.onnx_file)
-        sha256 = sha256_of(checkpoint.path)
         images, shown = _pictures(spec, preprocess)
-        facts = _facts(checkpoint, sha256)
+        facts = _facts(checkpoint)
         run.begin(spec)
         parity = export_onnx(
             checkpoint.build_network(),
@@ -63,19 +61,19 @@ def export(spec: ExperimentSpec) -> ActionResult:
         run.status.write("RUNNING", "Exported and checked.", kpi=figures)
         run.tracker.log_metrics({name: float(value) for name, value in figures.items()})
         description = path.with_suffix(".json")
-        card = write_model_card(spec, run.folder, checkpoint, sha256=sha256, checked_on=shown)
+        card = write_model_card(spec, run.folder, checkpoint, checked_on=shown)
         files = {"onnx": path, "description": description, "model_card": card}
         for file in files.values():
             run.tracker.log_artifact(file)
         return ActionResult("export", run.folder, figures, files, run.tracker.id)
 
 
-def _facts(checkpoint: Checkpoint, sha256: str) -> dict[str, str]:
+def _facts(checkpoint: Checkpoint) -> dict[str, str]:
     """What the file tells of its origin; that it knows no cameras is told in the log as well."""
     facts = {
         "backbone": checkpoint.network.backbone,
         "checkpoint": checkpoint.path.name,
-        "checkpoint_sha256": sha256,
+        "checkpoint_sha256": checkpoint.sha256,
         "train_fingerprint": str(checkpoint.provenance["train_fingerprint"]),
     }
     if checkpoint.network.sie_camera or checkpoint.network.sie_view:

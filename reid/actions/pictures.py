@@ -87,7 +87,7 @@ def notes_on(checkpoint: Checkpoint) -> dict[str, Any]:
     """What a file of embeddings says of its network."""
     return {
         "checkpoint": str(checkpoint.path.absolute()),
-        "checkpoint_sha256": sha256_of(checkpoint.path),
+        "checkpoint_sha256": checkpoint.sha256,
         "preprocess": checkpoint.preprocess,
         "neck_feat": checkpoint.network.neck_feat,
         "with_flip_feature": checkpoint.network.with_flip_feature,

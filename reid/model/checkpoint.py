@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from reid.errors import CheckpointError
+from reid.files import sha256_of
 from reid.model.encryption import decrypt, is_encrypted
 from reid.model.settings import NetworkSettings
 
@@ -61,6 +63,11 @@ class Checkpoint:
     history: tuple[dict[str, float], ...] | None
     spec: dict[str, Any]
     provenance: dict[str, Any]
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file, hexadecimal; it is read for this once, when it is first asked for."""
+        return sha256_of(self.path)
 
     def build_network(self) -> ReidNetwork:
         """The network with its trained weights, in evaluation mode, on the CPU.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,16 @@ def test_the_centers_of_the_center_loss_do_not_disturb_the_network(tmp_path: Pat
     checkpoint = load_checkpoint(save(tmp_path / "model.pth", content(ReidNetwork(SETTINGS))))
 
     assert not any("centers" in name for name in checkpoint.weights)
+
+
+def test_a_checkpoint_names_its_file_by_a_hash_that_is_computed_once(tmp_path: Path) -> None:
+    path = save(tmp_path / "model.pth", content(ReidNetwork(SETTINGS)))
+    expected = hashlib.sha256(path.read_bytes()).hexdigest()
+    checkpoint = load_checkpoint(path)
+
+    assert checkpoint.sha256 == expected
+    path.unlink()
+    assert checkpoint.sha256 == expected
 
 
 class Harmful:
