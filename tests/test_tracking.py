@@ -16,7 +16,7 @@ import yaml
 from reid.errors import TrackingError
 from reid.tracking import Tracking, pipeline_run, results_folder_of, start_run
 from reid.tracking.params import flatten, pipeline_key, without_secrets
-from reid.tracking.provenance import revision_tags, versions
+from reid.tracking.provenance import code_revision, revision_tags, versions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -93,29 +93,67 @@ def test_a_relative_sqlite_file_is_made_absolute_and_keeps_its_files_beside_it(
     assert Tracking().resolved_uri == "http://from.environment"
 
 
-def test_git_commit_dirty_flag_and_dvc_lock_are_noted(tmp_path: Path) -> None:
-    def git(*arguments: str) -> str:
-        identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-        return subprocess.run(
-            ["git", *identity, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
-        ).stdout.strip()
+def git(folder: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+    done = subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
-    assert revision_tags(tmp_path) == {}
-    git("init", "-q")
+
+def test_git_commit_dirty_flag_and_dvc_lock_are_noted(tmp_path: Path) -> None:
+    code = {"reid.code_revision", "reid.code_changed"}  # where these tests run in a checkout
+    assert revision_tags(tmp_path).keys() <= code
+    git(tmp_path, "init", "-q")
     (tmp_path / "dvc.lock").write_text("schema: '2.0'\n")
-    git("add", "dvc.lock")
-    git("commit", "-q", "-m", "first")
+    git(tmp_path, "add", "dvc.lock")
+    git(tmp_path, "commit", "-q", "-m", "first")
 
     clean = revision_tags(tmp_path)
     (tmp_path / "dvc.lock").write_text("")
     dirty = revision_tags(tmp_path)
 
-    assert clean["mlflow.source.git.commit"] == git("rev-parse", "HEAD")
+    assert clean["mlflow.source.git.commit"] == git(tmp_path, "rev-parse", "HEAD")
     assert clean["reid.git_dirty"] == "false"
     assert len(clean["reid.dvc_lock_sha256"]) == 64
     assert dirty["reid.git_dirty"] == "true"
     # SHA-256 of no bytes
     assert dirty["reid.dvc_lock_sha256"] == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A committed package and a file beside it, in a working copy."""
+    folder = tmp_path / "checkout" / "package"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("")
+    (folder.parent / "params.yaml").write_text("a: 1\n")
+    git(folder.parent, "init", "-q")
+    git(folder.parent, "add", ".")
+    git(folder.parent, "commit", "-q", "-m", "first")
+    return folder
+
+
+def test_the_revision_of_the_code_is_that_of_its_own_checkout(package: Path) -> None:
+    (package.parent / "params.yaml").write_text("a: 2\n")  # an experiment, and no other code
+
+    assert code_revision(package) == (git(package, "rev-parse", "HEAD"), False)
+
+
+@pytest.mark.parametrize("name", ["__init__.py", "new.py"])
+def test_changed_and_new_files_of_the_code_mark_its_revision(package: Path, name: str) -> None:
+    (package / name).write_text("a = 1\n")
+
+    assert code_revision(package) == (git(package, "rev-parse", "HEAD"), True)
+
+
+def test_code_that_is_installed_inside_another_working_copy_has_no_revision(package: Path, tmp_path: Path) -> None:
+    installed = package.parent / ".venv" / "package"
+    installed.mkdir(parents=True)
+    (installed / "__init__.py").write_text("")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+
+    assert code_revision(installed) is None
+    assert code_revision(outside) is None
 
 
 def test_versions_name_python_and_what_is_installed() -> None:

@@ -42,7 +42,7 @@ from reid.retrieval.metrics import measure
 from reid.spec.experiment import ExperimentSpec
 from reid.spec.load import dump_spec
 from reid.spec.re_identification import ReIdentificationSpec
-from reid.tracking.provenance import revision_tags
+from reid.tracking.provenance import code_revision
 
 log = logging.getLogger(__name__)
 
@@ -220,11 +220,9 @@ def _module(
 
 
 def _revision() -> dict[str, str | bool]:
-    """Git commit of the working directory, and whether files differ from it; empty outside a working copy."""
-    tags = revision_tags(Path.cwd())
-    if "mlflow.source.git.commit" not in tags:
-        return {}
-    return {"revision": tags["mlflow.source.git.commit"], "revision_changed": tags["reid.git_dirty"] == "true"}
+    """Git commit of this package's code, and whether its files differ from it; empty for an installed copy."""
+    code = code_revision()
+    return {"revision": code.commit, "revision_changed": code.changed} if code else {}
 
 
 def _labelled(train_set: Subset) -> list[Record]:

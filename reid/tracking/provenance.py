@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 from reid.files import sha256_of
 
@@ -27,13 +28,46 @@ PACKAGES = (
 )
 
 
+PACKAGE = Path(__file__).parents[1]
+"""The folder of the code that runs."""
+
+
+class Revision(NamedTuple):
+    """A state of the code.
+
+    Attributes:
+        commit: of git.
+        changed: whether a file of the package differs from it or is not in it.
+    """
+
+    commit: str
+    changed: bool
+
+
+def code_revision(package: Path = PACKAGE) -> Revision | None:
+    """The revision of the package's own code, wherever it is run; None for an installed copy, which its version names.
+
+    An environment often lies inside the working copy of something else. So git must know the package's files: the
+    folder that they lie in says nothing.
+    """
+    if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:
+        return None
+    commit = _git(package, "rev-parse", "HEAD")
+    return Revision(commit, changed=_git(package, "status", "--porcelain", "--", ".") != "") if commit else None
+
+
 def revision_tags(folder: Path) -> dict[str, str]:
-    """Git commit, whether tracked files differ from it, and the SHA-256 of `dvc.lock`; what is not there is left out.
+    """Revision of the code; commit and SHA-256 of `dvc.lock` of a working copy; what is not there is left out.
+
+    `reid.git_dirty` says whether tracked files of the working copy differ from its commit, `reid.code_changed` whether
+    files of the package differ from theirs.
 
     Args:
         folder: any folder of the working copy. Git is asked with a time limit of 10 s and never blocks a run.
     """
     tags: dict[str, str] = {}
+    if code := code_revision():
+        tags |= {"reid.code_revision": code.commit, "reid.code_changed": str(code.changed).lower()}
     commit = _git(folder, "rev-parse", "HEAD")
     if commit:
         tags["mlflow.source.git.commit"] = commit
