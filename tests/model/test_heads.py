@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from pytorch_metric_learning.losses import ArcFaceLoss, CircleLoss, CosFaceLoss
+from pytorch_metric_learning.reducers import MeanReducer
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from reid.model.heads import Head, HeadKind, SoftmaxHead, build_head
 from reid.model.optim import parameter_groups
@@ -83,6 +86,47 @@ def test_the_circle_head_equals_loops_over_the_identities(margin: float, gamma: 
         others = sum(math.exp(gamma * max(0.0, c + margin) * (c - margin)) for j, c in enumerate(row) if j != label)
         expected += math.log(1 + own * others) / len(LABELS)
     assert float(loss) == pytest.approx(expected, rel=1e-4)
+
+
+def of_the_library(kind: HeadKind, x: Tensor, weight: Tensor, *, margin: float, scale: float, epsilon: float) -> Tensor:
+    """pytorch-metric-learning's own loss, mask and all."""
+    classes, dim = weight.shape
+    if kind == "circle":
+        loss = CircleLoss(m=margin, gamma=scale, reducer=MeanReducer())
+        return loss(x, LABELS, ref_emb=weight, ref_labels=torch.arange(classes))
+    made = {"arcface": ArcFaceLoss, "cosface": CosFaceLoss, "amsoftmax": CosFaceLoss}[kind]
+    loss = made(classes, dim, margin=math.degrees(margin) if kind == "arcface" else margin, scale=scale)
+    loss.cross_entropy.label_smoothing = epsilon
+    del loss.W
+    loss.W = weight.t()
+    return loss(x, LABELS)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.1])
+@pytest.mark.parametrize("margin", [0.0, 0.35, 1.0])
+@pytest.mark.parametrize("kind", MARGINS)
+def test_margin_heads_have_the_values_and_the_gradients_of_pytorch_metric_learning(
+    kind: HeadKind, margin: float, epsilon: float
+) -> None:
+    tested, x = head(kind, margin=margin, dim=6, classes=5), embeddings(6).requires_grad_()
+    y, weight = x.detach().clone().requires_grad_(), tested.weight.detach().clone().requires_grad_()
+
+    ours = tested.loss(x, LABELS, label_smoothing=epsilon)
+    theirs = of_the_library(kind, y, weight, margin=margin, scale=8.0, epsilon=epsilon)
+    ours.backward()
+    theirs.backward()
+
+    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(x.grad, y.grad, rtol=0, atol=1e-6)
+    torch.testing.assert_close(tested.weight.grad, weight.grad, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", MARGINS)
+def test_nothing_is_read_from_the_device_as_it_would_make_a_gpu_wait(kind: HeadKind) -> None:
+    """A fake tensor has no values: whatever asks for one of them, or for a count of them, fails."""
+    with FakeTensorMode():
+        x, labels = torch.empty(8, 4, requires_grad=True), torch.zeros(8, dtype=torch.int64)
+        head(kind, dim=4, classes=5).loss(x, labels, label_smoothing=0.1).backward()
 
 
 def one_image(kind: HeadKind, degrees: float, *, margin: float, scale: float) -> float:
