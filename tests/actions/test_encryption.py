@@ -17,7 +17,7 @@ from reid.model.checkpoint import load_checkpoint
 from reid.model.encryption import is_encrypted
 from reid.spec.load import load_spec
 from tests.actions.conftest import MakeSpec
-from tests.actions.helpers import rows
+from tests.actions.helpers import require_whole_description, rows
 
 KEY = "a passphrase of the test"
 GIVEN = f"encryption_key={KEY}"
@@ -36,7 +36,9 @@ def test_every_checkpoint_is_encrypted_and_equals_that_of_a_plain_training(secre
     files = sorted((secret / "train").glob("*.pth"))
 
     assert len(files) == 4  # two epochs, the best, and the link
-    assert all(is_encrypted(path) for path in files)
+    for path in files:
+        assert is_encrypted(path)
+        require_whole_description(path, key=KEY)
     assert rows(secret / "train") == rows(trained / "train")[:2]
 
 

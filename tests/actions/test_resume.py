@@ -10,7 +10,7 @@ import pytest
 from reid.actions.train import train
 from reid.errors import CheckpointError, SpecError
 from tests.actions.conftest import MakeSpec, Places, draw
-from tests.actions.helpers import equal, latest_weights, names, rows, status
+from tests.actions.helpers import equal, latest_weights, names, require_whole_description, rows, status
 
 
 def copied(trained: Path, to: Path) -> Path:
@@ -33,7 +33,8 @@ def test_a_training_stopped_inside_an_epoch_goes_on_with_the_batches_that_are_le
     by_step = ("train.checkpoint_interval_unit=step", "train.checkpoint_interval=1", "train.keep_checkpoints=-1")
     train(make_spec("train", tmp_path / "whole", *by_step))
     inside = tmp_path / "whole" / "train" / "model_epoch_001_step_00006.pth"
-    assert inside.is_file()
+    for path in (inside, *inside.parent.glob("*.pth")):
+        require_whole_description(path)
 
     train(make_spec("train", tmp_path / "resumed", f"train.resume_training_checkpoint_path={inside}"))
 

@@ -20,8 +20,9 @@ from reid.actions.train import train
 from reid.errors import CheckpointError, DataError, ReidError, SpecError, StorageError
 from reid.model.checkpoint import load_checkpoint
 from reid.model.selection import LATEST
+from reid.spec.load import load_spec
 from tests.actions.conftest import MakeSpec, Places
-from tests.actions.helpers import equal, latest_weights, names, rows, status
+from tests.actions.helpers import equal, latest_weights, names, require_whole_description, rows, status
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,17 +41,15 @@ def test_a_training_leaves_taos_files_and_ours_and_nothing_else(trained: Path) -
 
 
 def test_every_checkpoint_loads_without_running_code_and_describes_itself(trained: Path) -> None:
-    for path in (trained / "train").glob("model_*.pth"):
-        assert torch.load(path, weights_only=True)["reid"]["epoch"] == load_checkpoint(path).epoch
+    files = list((trained / "train").glob("*.pth"))
+
+    assert len(files) == 5  # three epochs, the best, and the link to the latest
+    for path in files:
+        require_whole_description(path)
         checkpoint = load_checkpoint(path)
         assert checkpoint.history is not None
         assert [row["epoch"] for row in checkpoint.history] == list(range(checkpoint.epoch + 1))
-        assert checkpoint.spec["train"]["num_epochs"] == 3
-        assert {"version", "seed", "train_identities", "train_cameras"} <= checkpoint.provenance.keys()
-        assert checkpoint.network.backbone == "test_resnet"
-        assert checkpoint.pids == (1, 2, 3, 4, 7, 8)
         assert checkpoint.preprocess["height"] == 64
-        assert checkpoint.provenance["train_images"] == 43
         assert set(checkpoint.metrics) == {"cmc_rank_1", "cmc_rank_5", "cmc_rank_10", "mAP", "mINP"}
 
 
@@ -107,11 +106,10 @@ def test_status_json_ends_in_success_with_figures_as_numbers(trained: Path) -> N
     assert {"epoch": 2, "max_epoch": 2}.items() <= [r for r in records if "epoch" in r][-1].items()
 
 
-def test_the_resolved_spec_lies_beside_the_results_and_gives_the_same_training(trained: Path, tmp_path: Path) -> None:
-    from reid.spec.load import load_spec
+def test_two_runs_of_one_seed_and_spec_give_equal_metrics_and_equal_weights(trained: Path, tmp_path: Path) -> None:
+    recorded = load_spec("train", trained / "train" / "experiment.yaml", [f"results_dir={tmp_path}"]).spec
 
-    again = load_spec("train", trained / "train" / "experiment.yaml", [f"results_dir={tmp_path}"]).spec
-    train(again)
+    train(recorded)
 
     assert rows(tmp_path / "train") == rows(trained / "train")
     assert equal(latest_weights(tmp_path / "train"), latest_weights(trained / "train"))
@@ -301,6 +299,8 @@ def test_the_average_the_depth_and_the_warm_up_by_step_reach_the_training(make_s
     (optimizer,) = content["optimizer_states"]
     rates = sorted({group["lr"] for group in optimizer["param_groups"]}, reverse=True)
     assert rates == pytest.approx([rate / 2**depth for depth in range(6)])  # neck, four stages, stem
+    for path in latest.parent.glob("*.pth"):
+        require_whole_description(path)
     assert equal(load_checkpoint(latest).weights, content["ema"])
     assert not torch.equal(content["ema"]["classifier.weight"], content["state_dict"]["network.classifier.weight"])
     figures = evaluate(make_spec("evaluate", tmp_path / "again", f"evaluate.checkpoint={latest}")).figures
