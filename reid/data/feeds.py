@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Literal
 
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from reid.data.images import Pixels
+from reid.data.placing import sent
 from reid.errors import SpecError
 
 log = logging.getLogger(__name__)
@@ -73,21 +74,32 @@ def from_host(pixels: Pixels, rows: Rows) -> Iterator[Tensor]:
 
 
 def copied_ahead(pixels: Pixels, device: torch.device, rows: Rows) -> Iterator[Tensor]:
-    """Sends batches from two buffers that take turns; the next one is on its way before this one is handed over.
-
-    On a GPU the buffers are pinned and the copies run on a stream of their own, beside the work on the batch before.
-    """
-    on_gpu = device.type == "cuda"
+    """Copies batches to memory of the host, pinned for a GPU, and sends them ahead (`sent_ahead`)."""
     shape = (rows.shape[1], *pixels.shape[1:])
-    buffers = [torch.empty(shape, dtype=torch.uint8, pin_memory=on_gpu) for _ in range(2)]
-    stream = torch.cuda.Stream(device) if on_gpu else None  # type: ignore[no-untyped-call]
+
+    def batches() -> Iterator[Tensor]:
+        for batch in rows:
+            buffer = torch.empty(shape, dtype=torch.uint8, pin_memory=device.type == "cuda")
+            np.take(pixels, batch, axis=0, out=buffer.numpy(), mode="clip")  # NumPy would buffer `out` in mode "raise"
+            yield buffer
+
+    return sent_ahead(batches(), device)
+
+
+def sent_ahead(batches: Iterable[Tensor], device: torch.device) -> Iterator[Tensor]:
+    """Batches of the host on a device; the next one is on its way before this one is handed over.
+
+    To a GPU they go from pinned memory, on a stream of their own, beside the work on the batch before. PyTorch's
+    allocator of pinned memory knows of the copies: it gives a buffer out again when its copy has ended, and not before.
+
+    Args:
+        batches: in memory that is pinned already or not; nobody else may write to it.
+        device: where they are needed.
+    """
+    stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
     copies: deque[_Copy] = deque(maxlen=2)  # of this batch and the next
-    for number, batch in enumerate(rows):
-        if len(copies) == 2:
-            copies[0].wait_on_host()  # its buffer is filled again now
-        buffer = buffers[number % 2]
-        np.take(pixels, batch, axis=0, out=buffer.numpy(), mode="clip")  # NumPy would buffer `out` in mode "raise"
-        copies.append(_Copy(buffer, device, stream))
+    for number, batch in enumerate(batches):
+        copies.append(_Copy(batch, device, stream))
         if number:
             yield copies[0].images()
     if copies:
@@ -104,11 +116,11 @@ def to_device(pixels: Pixels, device: torch.device) -> Tensor:
 
 
 class _Copy:
-    """A copy of a buffer that is on its way to a device; without a stream it has arrived."""
+    """A copy of a batch that is on its way to a device; without a stream it has arrived."""
 
-    def __init__(self, buffer: Tensor, device: torch.device, stream: torch.cuda.Stream | None) -> None:
+    def __init__(self, batch: Tensor, device: torch.device, stream: torch.cuda.Stream | None) -> None:
         with torch.cuda.stream(stream):  # does nothing for None
-            self._images = buffer.to(device, non_blocking=True, copy=True)
+            self._images = sent(batch, device)
         self._arrived = stream.record_event() if stream else None
 
     def images(self) -> Tensor:
@@ -118,8 +130,3 @@ class _Copy:
             current.wait_event(self._arrived)
             self._images.record_stream(current)  # the allocator knows of the copying stream alone
         return self._images
-
-    def wait_on_host(self) -> None:
-        """Returns when the buffer may be written again."""
-        if self._arrived:
-            self._arrived.synchronize()

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from reid.data.placing import sent
 from reid.data.records import Record
 
 
@@ -28,7 +29,7 @@ class Side(NamedTuple):
 
     def to(self, device: torch.device) -> Side:
         """The same on another device."""
-        return Side(self.camera.to(device), self.view.to(device))
+        return Side(sent(self.camera, device), sent(self.view, device))
 
 
 def side_of(records: Sequence[Record | None], *, cameras: Sequence[int], views: Sequence[int]) -> Side:

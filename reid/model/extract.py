@@ -1,17 +1,23 @@
-"""Embeddings of many images: the one loop behind validation, evaluation, inference and search."""
+"""Embeddings of many images: the one loop behind validation, evaluation, inference and search.
+
+A GPU never waits for the host in it: the next images are on their way to it while it computes, and embeddings are
+fetched once the work on the next batch is queued.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.distributed
-from torch import nn
+from torch import Tensor, nn
 
 from reid.data.augment import to_network_input
+from reid.data.feeds import sent_ahead
 from reid.data.side import Side
 from reid.devices import Precision, autocast
 from reid.distributed import rank_and_count
@@ -20,8 +26,8 @@ from reid.retrieval.embeddings import FloatArray
 ImageRows = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.uint8]]
 """Gives the images uint8 [B, H, W, 3] of some row numbers [B]."""
 
-EmbedRows = Callable[[npt.NDArray[np.int64]], FloatArray]
-"""Gives the embeddings float32 [B, D] of some row numbers [B]."""
+EmbedEach = Callable[[Sequence[npt.NDArray[np.int64]]], Iterator[FloatArray]]
+"""Gives the embeddings float32 [B, D] of the row numbers [B] of each of some batches, in their order."""
 
 
 def embed(
@@ -52,18 +58,23 @@ def embed(
         progress: called with the number of images done after each batch.
     """
 
-    def embed_rows(rows: npt.NDArray[np.int64]) -> FloatArray:
-        pixels = torch.from_numpy(images(rows)).to(device, non_blocking=True)
+    def embed_each(batches: Sequence[npt.NDArray[np.int64]]) -> Iterator[FloatArray]:
+        read = (torch.from_numpy(images(rows)) for rows in batches)
+        return _brought_back(
+            embedded(rows, pixels) for rows, pixels in zip(batches, sent_ahead(read, device), strict=True)
+        )
+
+    def embedded(rows: npt.NDArray[np.int64], pixels: Tensor) -> Tensor:
         known = () if side is None else (side.rows(torch.from_numpy(rows)).to(device),)
-        embeddings: FloatArray = network(to_network_input(pixels, mean=mean, std=std), *known).float().cpu().numpy()
+        embeddings: Tensor = network(to_network_input(pixels, mean=mean, std=std), *known).float()
         return embeddings
 
     with evaluation_mode(network), torch.inference_mode(), autocast(device, precision):
-        return embed_batches(embed_rows, count, batch_size=batch_size, progress=progress)
+        return embed_batches(embed_each, count, batch_size=batch_size, progress=progress)
 
 
 def embed_batches(
-    embed_rows: EmbedRows, count: int, *, batch_size: int, progress: Callable[[int], None] | None = None
+    embed_each: EmbedEach, count: int, *, batch_size: int, progress: Callable[[int], None] | None = None
 ) -> FloatArray | None:
     """Embeddings float32 [count, D] of rows 0 to count - 1 in the main process; None in the others.
 
@@ -71,7 +82,7 @@ def embed_batches(
     are the same. Only the main process ever holds them all, and takes them in a batch at a time.
 
     Args:
-        embed_rows: embeds one batch.
+        embed_each: embeds batches; what it gives is taken before the next is asked for.
         count: how many rows there are.
         batch_size: rows in a batch; the last has what is left.
         progress: called in the main process with the number of rows done.
@@ -80,12 +91,12 @@ def embed_batches(
     batches = [np.arange(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
     shares = [[batches[number] for number in share] for share in np.array_split(np.arange(len(batches)), ranks)]
     if rank:
-        for vectors in [embed_rows(rows) for rows in shares[rank]]:  # all of them, then the main process has time
+        for vectors in list(embed_each(shares[rank])):  # all of them, then the main process has time
             torch.distributed.send(torch.from_numpy(vectors), dst=0)
         return None
     whole = np.empty((count, 0), np.float32)
-    for rows in shares[0]:  # the first share is never the smaller one, so it has a batch if there is any
-        vectors = embed_rows(rows)
+    # The first share is never the smaller one, so it has a batch if there is any.
+    for rows, vectors in zip(shares[0], embed_each(shares[0]), strict=True):
         if whole.shape[1] == 0:
             whole = np.empty((count, vectors.shape[1]), np.float32)
         whole[rows] = vectors
@@ -97,6 +108,36 @@ def embed_batches(
             if progress:
                 progress(len(rows))
     return whole
+
+
+def _brought_back(results: Iterable[Tensor]) -> Iterator[FloatArray]:
+    """Float32 tensors as arrays of the host; from a GPU each is waited for once the work on the next is queued."""
+    fetched: deque[_Fetched] = deque()
+    for result in results:
+        fetched.append(_Fetched(result))
+        if len(fetched) == 2 or not result.is_cuda:
+            yield fetched.popleft().array()
+    if fetched:
+        yield fetched.popleft().array()
+
+
+class _Fetched:
+    """A tensor on its way to the host; from anything but a GPU it is there at once."""
+
+    def __init__(self, result: Tensor) -> None:
+        self._host = result
+        self._arrived: torch.cuda.Event | None = None
+        if result.is_cuda:
+            self._host = torch.empty(result.shape, dtype=result.dtype, pin_memory=True)
+            self._host.copy_(result, non_blocking=True)
+            self._arrived = torch.cuda.current_stream(result.device).record_event()
+
+    def array(self) -> FloatArray:
+        """Its values, in memory of their own where they came through pinned memory, which is scarce."""
+        if self._arrived is None:
+            return self._host.cpu().numpy()
+        self._arrived.synchronize()
+        return self._host.numpy().copy()
 
 
 @contextmanager
