@@ -1,7 +1,9 @@
-"""Training augmentation of whole batches, on the device that trains: flip, pad and crop, normalise, random erasing.
+"""Training augmentation of whole batches, on the device that trains.
 
-All random numbers are drawn on the CPU from one generator before any pixel moves (`draws.py`). The pixels are then
-moved by compiled loops on a CPU (`pixel_kernels.py`) and by tensor operations on any other device.
+The order is AutoAugment, resized crop, flip, pad and crop, rotation, colour jitter, normalisation, blur, random
+erasing; each but the normalisation may be left out. (A blur of normalised values is the normalised blur.) All random
+numbers are drawn on the CPU from one generator before any pixel moves. The pixels are then moved by compiled loops on a
+CPU (`pixel_kernels.py`, `resampling_kernels.py`) and by tensor operations on any other device.
 """
 
 from __future__ import annotations
@@ -11,12 +13,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reid.data import pixel_kernels
+from reid.data import pixel_kernels, resampling_kernels
 from reid.data.auto_augment import AutoAugment, Operations
+from reid.data.blur import GaussianBlur
 from reid.data.colour import ColourJitter
 from reid.data.draws import Crops, EraseMode, Erasures, draw_crops, draw_erasures
 from reid.data.images import pixel_scale
 from reid.data.placing import constant, sent
+from reid.data.resampling import ResizedCrop, rotate
 
 
 @dataclass(frozen=True)
@@ -28,18 +32,25 @@ class Draws:
         colour: float [4, B], see `ColourJitter.draw`; None without jitter.
         erasures: rectangles that are erased.
         auto: operations of AutoAugment; None without it.
+        parts: int64 [B, 4], see `ResizedCrop.draw`; None without it.
+        degrees: float [B], rotation; None without it.
+        sigma: float [B], see `GaussianBlur.draw`; None without it.
     """
 
     crops: Crops
     colour: Tensor | None
     erasures: Erasures
     auto: Operations | None
+    parts: Tensor | None = None
+    degrees: Tensor | None = None
+    sigma: Tensor | None = None
 
     def rows(self, part: slice) -> Draws:
         """Those of some images of the batch."""
         colour = None if self.colour is None else self.colour[:, part]
         auto = None if self.auto is None else self.auto.rows(part)
-        return Draws(self.crops.rows(part), colour, self.erasures.rows(part), auto)
+        each = (None if numbers is None else numbers[part] for numbers in (self.parts, self.degrees, self.sigma))
+        return Draws(self.crops.rows(part), colour, self.erasures.rows(part), auto, *each)
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,9 @@ class Augmentation:
         std: divides after that.
         colour: jitter of the colours, before the normalisation; None for none.
         auto_augment: changes a share of the images before all else; None for none.
+        resized_crop: cuts a part out of each image and resizes it to the input's size; None for images that have it.
+        rotation: degrees, each image is turned counter-clockwise by up to so many, with black corners; 0 for none.
+        blur: blurs each image by a width of its own; None for none.
     """
 
     flip_prob: float
@@ -66,9 +80,14 @@ class Augmentation:
     std: tuple[float, float, float]
     colour: ColourJitter | None = None
     auto_augment: AutoAugment | None = None
+    resized_crop: ResizedCrop | None = None
+    rotation: float = 0.0
+    blur: GaussianBlur | None = None
 
     def __call__(self, images: Tensor, generator: torch.Generator, *, whole: int = 0, first: int = 0) -> Tensor:
         """uint8 [B, H, W, 3] to float32 [B, 3, H, W] in channels_last memory; each image has its own draw.
+
+        With a resized crop, the result has its size instead.
 
         Args:
             images: on any device.
@@ -82,32 +101,54 @@ class Augmentation:
         return self.apply(images, draws)
 
     def draw(self, batch: int, height: int, width: int, generator: torch.Generator) -> Draws:
-        """The random numbers of a batch of images of a size."""
+        """The random numbers of a batch of images of a size; what was added last draws last, and nothing while off."""
+        size = (self.resized_crop.height, self.resized_crop.width) if self.resized_crop else (height, width)
         return Draws(
             draw_crops(batch, flip_prob=self.flip_prob, padding=self.padding, generator=generator),
             self.colour.draw(batch, generator) if self.colour else None,
-            draw_erasures(batch, height, width, prob=self.erase_prob, mode=self.erase_mode, generator=generator),
+            draw_erasures(batch, *size, prob=self.erase_prob, mode=self.erase_mode, generator=generator),
             self.auto_augment.draw(batch, generator) if self.auto_augment else None,
+            self.resized_crop.draw(batch, height, width, generator) if self.resized_crop else None,
+            torch.rand(batch, generator=generator) * self.rotation if self.rotation else None,
+            self.blur.draw(batch, generator) if self.blur else None,
         )
 
     def apply(self, images: Tensor, draws: Draws) -> Tensor:
         """The pixels that the draws make of uint8 [B, H, W, 3]."""
         if self.auto_augment and draws.auto is not None:
             images = self.auto_augment(images, draws.auto)
-        if images.device.type == "cpu":
-            return self._on_cpu(images, draws)
+        return self._by_loops(images, draws) if images.device.type == "cpu" else self.by_tensors(images, draws)
+
+    def by_tensors(self, images: Tensor, draws: Draws) -> Tensor:
+        """What follows AutoAugment, on any device, by tensor operations."""
+        if self.resized_crop and draws.parts is not None:
+            images = self.resized_crop(images, draws.parts)
         images = crop(images, draws.crops)
+        if draws.degrees is not None:
+            images = rotate(images, draws.degrees)
         if self.colour and draws.colour is not None:
             images = self.colour(images, draws.colour)
-        return erase(to_network_input(images, mean=self.mean, std=self.std), draws.erasures, self.mean)
+        pixels = to_network_input(images, mean=self.mean, std=self.std)
+        if self.blur and draws.sigma is not None:
+            pixels = self.blur(pixels, draws.sigma)
+        return erase(pixels, draws.erasures, self.mean)
 
-    def _on_cpu(self, images: Tensor, draws: Draws) -> Tensor:
+    def _by_loops(self, images: Tensor, draws: Draws) -> Tensor:
+        """The same on a CPU, by compiled loops; a rotation by tensor operations there too."""
+        if self.resized_crop and draws.parts is not None:
+            size = self.resized_crop.height, self.resized_crop.width
+            images = resampling_kernels.resized_crop(images, draws.parts, *size)
         images = pixel_kernels.crop(images, draws.crops)
+        if draws.degrees is not None:
+            images = rotate(images, draws.degrees)
         colour = None
         if self.colour and draws.colour is not None:
             colour = self.colour.maps(pixel_kernels.mean_colour(images), draws.colour)
-        scale, shift = pixel_scale(self.mean, self.std)
-        return pixel_kernels.finish(images, scale, shift, draws.erasures, self.mean, colour)
+        pixels = pixel_kernels.to_network_input(images, *pixel_scale(self.mean, self.std), colour)
+        if self.blur and draws.sigma is not None:
+            resampling_kernels.blur(pixels, *self.blur.weights(draws.sigma))
+        pixel_kernels.erase(pixels, draws.erasures, self.mean)
+        return pixels
 
 
 def to_network_input(images: Tensor, *, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:

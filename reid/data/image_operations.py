@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as torch_functional
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from reid.data.placing import constant
+from reid.data.resampling import affine, turned_by
 
 _ROUNDING = 1e-3  # a product that should be a whole number is not cut to the one below it, on whatever device
 
@@ -55,10 +54,7 @@ def _blend(images: Tensor, other: Tensor, factor: Tensor) -> Tensor:
 
 
 def _rotate(images: Tensor, degrees: Tensor) -> Tensor:
-    """Counter-clockwise about the centre."""
-    angle = torch.deg2rad(degrees.flatten())
-    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    return _affine(images, torch.stack([cos, -sin, zero, sin, cos, zero], dim=1).view(-1, 2, 3))
+    return affine(images, turned_by(degrees.flatten()), "nearest")
 
 
 def _shear_x(images: Tensor, strength: Tensor) -> Tensor:
@@ -66,22 +62,8 @@ def _shear_x(images: Tensor, strength: Tensor) -> Tensor:
     slope = strength.flatten()
     zero, one = torch.zeros_like(slope), torch.ones_like(slope)
     to_top = slope * images.shape[2] / 2
-    return _affine(images, torch.stack([one, slope, to_top, zero, one, zero], dim=1).view(-1, 2, 3))
-
-
-def _affine(images: Tensor, source: Tensor) -> Tensor:
-    """Takes each pixel from the one nearest to its source; black outside.
-
-    Args:
-        source: float [B, 2, 3], from (x, y, 1) to the source (x, y), in pixels from the centre of the image.
-    """
-    height, width = images.shape[2:]
-    size = constant((float(width), float(height), 2.0), images.device)  # coordinates run from -1 to 1: half sizes
-    grid = torch_functional.affine_grid(
-        source * size / size[:2, None], list(images.shape), align_corners=False
-    )  # [B, 2, 3] * [3] / [2, 1]
-    moved = torch_functional.grid_sample(images.float(), grid, mode="nearest", align_corners=False)
-    return moved.to(torch.uint8)
+    source = torch.stack([one, slope, to_top, zero, one, zero], dim=1).view(-1, 2, 3)
+    return affine(images, source, "nearest")
 
 
 _OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import pytest
 import torch
 from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode, functional
 
 from reid.data import augment, pixel_kernels
 from reid.data.augment import Augmentation, to_network_input
+from reid.data.blur import GaussianBlur
 from reid.data.colour import ColourJitter
 from reid.data.draws import Crops, draw_crops, draw_erasures
+from reid.data.resampling import ResizedCrop
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+JITTER = ColourJitter(0.5, 0.3, 0.1, 0.1)
 Mode = Literal["mean", "pixel"]
 
 
@@ -38,7 +43,9 @@ def erased(
     """Black images [B, 3, H, W], erased; black is -1 here, which no filling is."""
     draws = draw_erasures(count, height, width, prob=prob, mode=mode, generator=generator(seed))
     black = torch.zeros(count, height, width, 3, dtype=torch.uint8)
-    return pixel_kernels.finish(black, [1.0] * 3, [-1.0] * 3, draws, fill)
+    pixels = pixel_kernels.to_network_input(black, [1.0] * 3, [-1.0] * 3)
+    pixel_kernels.erase(pixels, draws, fill)
+    return pixels
 
 
 @pytest.mark.parametrize("crop", [augment.crop, pixel_kernels.crop])
@@ -152,12 +159,65 @@ def test_compiled_loops_and_tensor_operations_make_the_same_pictures(mode: Mode,
     images, recipe = pictures(16, 24, 16), augmentation(erase_mode=mode, colour=colour)
     draws = recipe.draw(16, 24, 16, generator(3))
 
-    cropped = augment.crop(images, draws.crops)
-    if colour and draws.colour is not None:
-        cropped = colour(cropped, draws.colour)
-    expected = augment.erase(to_network_input(cropped, mean=MEAN, std=STD), draws.erasures, MEAN)
+    expected = recipe.by_tensors(images, draws)
 
     torch.testing.assert_close(recipe.apply(images, draws), expected, atol=2e-5, rtol=0)
+
+
+def drawn(numbers: Tensor | None) -> Tensor:
+    assert numbers is not None
+    return numbers
+
+
+def everything() -> Augmentation:
+    """All that class data are changed by; results of 24 x 16 pixels."""
+    return augmentation(
+        padding=0, colour=JITTER, resized_crop=ResizedCrop(24, 16), rotation=180.0,
+        blur=GaussianBlur(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("rotation", [0.0, 180.0])
+def test_with_crops_rotation_and_blur_both_ways_differ_by_a_grey_level_at_most(rotation: float) -> None:
+    images, recipe = pictures(16, 27, 18), replace(everything(), rotation=rotation, colour=None)
+    draws = recipe.draw(16, 27, 18, generator(3))
+
+    by_loops, by_tensors = recipe.apply(images, draws), recipe.by_tensors(images, draws)
+
+    assert by_loops.shape == (16, 3, 24, 16)
+    assert by_tensors.is_contiguous(memory_format=torch.channels_last)
+    grey_level = 1 / 255 / min(STD)
+    assert (by_loops - by_tensors).abs().max() < 1.001 * grey_level
+    assert (by_loops - by_tensors).abs().mean() < 0.01 * grey_level
+
+
+def test_the_order_is_crop_flip_rotation_jitter_blur_erasing() -> None:
+    images, recipe = pictures(1, 27, 18), replace(everything(), flip_prob=1.0, erase_prob=1.0)
+    draws = recipe.draw(1, 27, 18, generator(8))
+    part, colour = drawn(draws.parts)[0].tolist(), drawn(draws.colour)
+    degrees, sigma = drawn(draws.degrees).item(), drawn(draws.sigma).item()
+
+    picture = functional.resized_crop(images[0].permute(2, 0, 1), *part, [24, 16], antialias=True)
+    picture = functional.horizontal_flip(picture)
+    picture = functional.rotate(picture, degrees, interpolation=InterpolationMode.BILINEAR)
+    jittered = JITTER(picture.permute(1, 2, 0)[None], colour)[0].permute(2, 0, 1)
+    blurred = functional.gaussian_blur(jittered, [15, 15], [sigma, sigma])
+    expected = functional.normalize(blurred / 255, list(MEAN), list(STD))
+    top, left, height, width = draws.erasures.box[0].tolist()
+    expected[:, top : top + height, left : left + width] = torch.tensor(MEAN)[:, None, None]
+
+    torch.testing.assert_close(recipe.apply(images, draws)[0], expected, atol=2 / 255 / min(STD), rtol=0)
+
+
+def test_what_is_switched_off_leaves_the_other_draws_as_they_were() -> None:
+    plain = augmentation(colour=ColourJitter(0.4, 0.3, 0.2, 0.1))
+    more = replace(plain, resized_crop=ResizedCrop(12, 8), rotation=90.0, blur=GaussianBlur())
+
+    before, after = plain.draw(6, 12, 8, generator(1)), more.draw(6, 12, 8, generator(1))
+
+    assert torch.equal(before.crops.flip, after.crops.flip)
+    assert torch.equal(drawn(before.colour), drawn(after.colour))
+    assert torch.equal(before.erasures.box, after.erasures.box)
 
 
 @pytest.mark.parametrize("mode", ["mean", "pixel"])
@@ -170,7 +230,7 @@ def test_tensor_operations_leave_channels_innermost_as_the_compiled_loops_do(mod
 
 @pytest.mark.parametrize("mode", ["mean", "pixel"])
 def test_parts_of_a_batch_get_the_draws_of_the_whole(mode: Mode) -> None:
-    images, recipe = pictures(9, 24, 16), augmentation(erase_mode=mode, colour=ColourJitter(0.4, 0.3, 0.2, 0.1))
+    images, recipe = pictures(9, 27, 18), replace(everything(), erase_mode=mode)
 
     whole = recipe(images, generator(6))
     parts = [recipe(images[first : first + 3], generator(6), whole=9, first=first) for first in (0, 3, 6)]
@@ -211,3 +271,13 @@ def test_a_seed_gives_the_same_pictures_on_a_gpu() -> None:
     on_gpu = augmentation(erase_mode="pixel")(images.cuda(), generator())
 
     assert torch.allclose(on_gpu.cpu(), augmentation(erase_mode="pixel")(images, generator()), atol=1e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_crops_turns_and_blurs_as_the_cpu_does() -> None:
+    images, recipe = pictures(16, 27, 18), replace(everything(), colour=None)
+
+    on_gpu, on_cpu = recipe(images.cuda(), generator()).cpu(), recipe(images, generator())
+
+    assert (on_gpu - on_cpu).abs().max() < 1.001 / 255 / min(STD)
