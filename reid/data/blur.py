@@ -19,7 +19,7 @@ class GaussianBlur:
     """How training images are blurred.
 
     Attributes:
-        kernel: width and height in pixels, odd. Farther than five standard deviations nothing is summed.
+        kernel: width and height in pixels, odd. Nothing is summed farther out than five standard deviations.
         sigma: standard deviation in pixels, drawn for each image uniformly from this range.
 
     Raises:
@@ -60,7 +60,8 @@ class GaussianBlur:
     def _weights(self, size: int, sigma: Tensor) -> Tensor:
         reach = min(size // 2, math.ceil(_REACH * self.sigma[1]))
         place = torch.arange(-reach, reach + 1)
-        weight = torch.exp(-0.5 * (place / sigma[:, None]) ** 2)  # [B, taps]
+        steps = place / sigma[:, None]  # [B, taps], in standard deviations
+        weight = torch.exp(-0.5 * steps**2) * (steps.abs() <= _REACH)  # products with denormal numbers would be slow
         return weight / weight.sum(dim=1, keepdim=True)
 
     def __call__(self, pixels: Tensor, sigma: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ from reid.kernels import kernel
 def resized_crop(images: Tensor, parts: Tensor, height: int, width: int) -> Tensor:
     """Cuts parts int64 [B, 4] (top, left, height, width) out of uint8 [B, h, w, 3]; uint8 [B, height, width, 3]."""
     out = np.empty((len(images), height, width, 3), np.uint8)
-    _resized_crop(images.contiguous().numpy(), parts.numpy(), out)
+    lines = images.contiguous().numpy().reshape(len(images), images.shape[1], -1)
+    _resized_crop(lines, parts.numpy(), out)
     return torch.from_numpy(out)
 
 
@@ -29,7 +30,8 @@ def blur(pixels: Tensor, along_row: Tensor, along_column: Tensor) -> None:
         reflected(torch.arange(-(weights.shape[1] // 2), size + weights.shape[1] // 2), size).numpy()
         for weights, size in ((along_row, width), (along_column, height))
     ]
-    _blur(pixels.permute(0, 2, 3, 1).numpy(), along_row.numpy(), along_column.numpy(), *places)
+    lines = pixels.permute(0, 2, 3, 1).numpy().reshape(len(pixels), height, 3 * width)
+    _blur(lines, along_row.numpy(), along_column.numpy(), *places)
 
 
 @kernel()
@@ -39,25 +41,22 @@ def _resized_crop(images, parts, out):  # type: ignore[no-untyped-def]
         top, left, h, w = parts[b]
         first_row, row_weights = _taps(h, height)
         first_column, column_weights = _taps(w, width)
-        line = np.empty((w, 3), np.float32)
+        line = np.empty(3 * w, np.float32)
         for y in range(height):
             line[:] = 0
             for tap in range(row_weights.shape[1]):
                 weight = row_weights[y, tap]
                 if weight > 0:
-                    source = images[b, top + first_row[y] + tap]
-                    for x in range(w):
-                        for c in range(3):
-                            line[x, c] += weight * np.float32(source[left + x, c])
+                    _add(line, weight, images[b, top + first_row[y] + tap, 3 * left : 3 * (left + w)])
             for x in range(width):
                 red = green = blue = np.float32(0.5)  # bytes are cut off, so this rounds
                 for tap in range(column_weights.shape[1]):
                     weight = column_weights[x, tap]
                     if weight > 0:
-                        place = first_column[x] + tap
-                        red += weight * line[place, 0]
-                        green += weight * line[place, 1]
-                        blue += weight * line[place, 2]
+                        place = 3 * (first_column[x] + tap)
+                        red += weight * line[place]
+                        green += weight * line[place + 1]
+                        blue += weight * line[place + 2]
                 out[b, y, x, 0], out[b, y, x, 1], out[b, y, x, 2] = np.uint8(red), np.uint8(green), np.uint8(blue)
 
 
@@ -83,27 +82,28 @@ def _taps(length, size):  # type: ignore[no-untyped-def]
 
 @kernel()
 def _blur(pixels, along_row, along_column, columns, rows):  # type: ignore[no-untyped-def]
-    height, width = pixels.shape[1], pixels.shape[2]
-    passed = np.empty((height, width, 3), np.float32)
-    padded = np.empty((len(columns), 3), np.float32)
+    height, length = pixels.shape[1], pixels.shape[2]
+    passed = np.empty((height, length), np.float32)
+    padded = np.empty(3 * len(columns), np.float32)
     for b in range(len(pixels)):
         image, weights = pixels[b], along_row[b]
         for y in range(height):
             for x in range(len(columns)):
-                padded[x] = image[y, columns[x]]
-            line = passed[y]
-            line[:] = 0
+                for c in range(3):
+                    padded[3 * x + c] = image[y, 3 * columns[x] + c]
+            passed[y] = 0
             for tap in range(len(weights)):
-                weight = weights[tap]
-                for x in range(width):
-                    for c in range(3):
-                        line[x, c] += weight * padded[x + tap, c]
+                if weights[tap] > 0:
+                    _add(passed[y], weights[tap], padded[3 * tap : 3 * tap + length])
         weights = along_column[b]
         for y in range(height):
-            line = image[y]
-            line[:] = 0
+            image[y] = 0
             for tap in range(len(weights)):
-                weight, source = weights[tap], passed[rows[y + tap]]
-                for x in range(width):
-                    for c in range(3):
-                        line[x, c] += weight * source[x, c]
+                if weights[tap] > 0:
+                    _add(image[y], weights[tap], passed[rows[y + tap]])
+
+
+@kernel()
+def _add(line, weight, source):  # type: ignore[no-untyped-def]
+    for k in range(len(line)):
+        line[k] += weight * np.float32(source[k])
