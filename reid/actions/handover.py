@@ -14,7 +14,7 @@ from reid.actions.settings import network_settings_of, preprocess_of
 from reid.data.images import Preprocess
 from reid.errors import CheckpointError
 from reid.model.checkpoint import Checkpoint, load_checkpoint
-from reid.model.settings import TAO_RESNETS
+from reid.model.settings import timm_name
 from reid.spec.base import Section
 from reid.spec.experiment import ExperimentSpec
 
@@ -90,9 +90,9 @@ def _with(section: Section, network: dict[str, Any]) -> Section:
 
 def _require_same_network(spec: ExperimentSpec, checkpoint: Checkpoint) -> None:
     wanted: dict[str, Any] = network_settings_of(spec, num_classes=1).to_dict()
-    wanted["backbone"] = TAO_RESNETS.get(wanted["backbone"], wanted["backbone"])
+    wanted["backbone"] = timm_name(wanted["backbone"])
     there = checkpoint.network.to_dict()
-    there["backbone"] = TAO_RESNETS.get(there["backbone"], there["backbone"])
+    there["backbone"] = timm_name(there["backbone"])
     asked = spec.model.model_fields_set - _FREE
     differing = [
         f"model.{key} is {wanted[key]} in the spec and {there[key]} in the checkpoint"

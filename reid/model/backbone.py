@@ -10,23 +10,30 @@ from typing import Any
 
 import timm
 import torch
-from timm.layers import SelectAdaptivePool2d
+from timm.layers import SelectAdaptivePool2d, SwiGLUPacked
 from torch import Tensor, nn
 
 from reid.errors import SpecError
 from reid.model.osnet import build_osnet
 from reid.model.patches import require_plain_vit, set_patch_grid
-from reid.model.settings import OSNETS, TAO_RESNETS, NetworkSettings, is_transformer
+from reid.model.settings import FANS, NV_DINOV2, OSNETS, TAO_RESNETS, NetworkSettings, is_transformer, timm_name
 
 
 def build_backbone(settings: NetworkSettings) -> nn.Module:
-    """The network without its classifier, for the input size, with bag-of-tricks' changes.
+    """The network without its classifier, for the input size, with bag-of-tricks' changes where they are asked for.
 
     Raises:
-        SpecError: nobody knows the name (the nearest are given), timm cannot build it for that size, or it has no
-            patches where the settings ask something of them.
+        SpecError: nobody knows the name (the nearest are given), timm lacks a network of TAO's or cannot build it for
+            that size, or it has no patches where the settings ask something of them.
     """
-    name = TAO_RESNETS.get(settings.backbone, settings.backbone)
+    name = timm_name(settings.backbone)
+    if name in FANS:
+        raise SpecError(
+            f"model.backbone={name}",
+            f"the FAN networks are in TAO alone: timm {timm.__version__}, where the networks come from, has none",
+            f"choose {FANS[name]}, of the same kind (attention across channels) and about the same size, or another "
+            "network of timm",
+        )
     if name not in OSNETS and not timm.is_model(name):
         raise SpecError(
             f"model.backbone={settings.backbone} is neither a name of TAO's, nor an OSNet, nor a network of timm "
@@ -36,7 +43,7 @@ def build_backbone(settings: NetworkSettings) -> nn.Module:
     backbone = build_osnet(name) if name in OSNETS else _create(name, settings)
     if isinstance(backbone, timm.models.resnet.ResNet):
         _set_last_stride(backbone, settings.last_stride)
-        if settings.backbone in TAO_RESNETS:
+        if settings.backbone in TAO_RESNETS and not settings.stem_relu:
             backbone.act1 = nn.Identity()
     if settings.gem_pooling:
         _set_gem_pooling(backbone, settings.backbone)
@@ -78,6 +85,8 @@ def _create(name: str, settings: NetworkSettings) -> nn.Module:
         options["proj_drop_rate"] = settings.drop_out
         options["attn_drop_rate"] = settings.att_drop_rate
         options["drop_path_rate"] = settings.drop_path
+    if settings.backbone == NV_DINOV2:  # NVIDIA/tao_pytorch_backend, cv/ml_recog/model/dinov2_legacy.py
+        options |= {"mlp_layer": SwiGLUPacked, "act_layer": nn.SiLU, "mlp_ratio": 5472 / 1024}
     try:
         try:
             size = (settings.input_height, settings.input_width)
@@ -129,7 +138,7 @@ def _set_last_stride(resnet: nn.Module, stride: int) -> None:
 
 def _unfit(settings: NetworkSettings, error: Exception) -> SpecError:
     here = (settings.input_height, settings.input_width)
-    made_for = timm.get_pretrained_cfg(TAO_RESNETS.get(settings.backbone, settings.backbone))
+    made_for = timm.get_pretrained_cfg(timm_name(settings.backbone))
     height, width = made_for.input_size[-2:] if made_for else here
     fix = "choose a backbone that takes any size, such as resnet_50, convnext_tiny or swin_tiny_patch4_window7_224"
     if (height, width) != here and height % 32 == width % 32 == 0:  # the spec allows no other sizes
@@ -144,6 +153,6 @@ def _unfit(settings: NetworkSettings, error: Exception) -> SpecError:
 
 
 def _nearest_names(name: str) -> str:
-    known = [*TAO_RESNETS, *OSNETS, *timm.list_models()]
+    known = [*TAO_RESNETS, NV_DINOV2, *OSNETS, *timm.list_models()]
     near = get_close_matches(name, known, n=3)
     return f"did you mean {', '.join(near)}?" if near else "see timm.list_models() for the names it knows"

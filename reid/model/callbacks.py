@@ -24,7 +24,8 @@ class EpochRecord:
         seconds: that the epoch took, validation included.
         images_per_s: training images over the training part of the epoch, all processes.
         learning_rate: of the weights in the epoch's last step.
-        training: means over the epoch: train_loss, its parts, train_acc.
+        training: means over the epoch: train_loss, its parts, train_acc where there is an ID head; and
+            trunk_base_lr and embedder_base_lr in the epoch's last step where trunk and embedder learn apart.
         validation: figures of the validation after it, or None when there was none.
     """
 
@@ -102,7 +103,7 @@ class Records(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Hands over the record."""
         assert isinstance(pl_module, ReidModule)
-        training = pl_module.means.compute()
+        training = pl_module.means.compute() | pl_module.part_learning_rates
         pl_module.means.reset()
         validated = pl_module.validation_epoch == trainer.current_epoch
         record = EpochRecord(

@@ -158,5 +158,6 @@ def _quieten() -> None:
         ".*does not have many workers.*",
         ".*you defined a `validation_step`.*",
         ".*`isinstance.treespec.*",
+        r".*module\(s\) in eval mode at the start of training.*",  # frozen parts are meant to be
     ):
         warnings.filterwarnings("ignore", pattern)

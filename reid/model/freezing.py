@@ -34,9 +34,10 @@ class FrozenBackbone(Callback):
         assert isinstance(pl_module, ReidModule)
         network = pl_module.network
         if trainer.current_epoch < self._epochs:
-            for module in filter(None, (network.backbone, network.side, network.jigsaw)):
+            for module in network.part("trunk").values():
                 module.eval()  # at each batch: after a validation the whole network is in training mode
-                self._frozen += [p.requires_grad_(False) for p in module.parameters() if p.requires_grad]
+                self._frozen += [p for p in module.parameters() if p.requires_grad]
+                module.requires_grad_(False)
         elif self._frozen:
             network.train()
             while self._frozen:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from reid.model.center import CenterLoss
 from reid.model.heads import Head
+from reid.model.multi_similarity import MultiSimilarityTriplet
 from reid.model.triplet import batch_hard_triplet, weighted_triplet
 from reid.model.whole_batch import whole_batch
 
@@ -21,13 +23,13 @@ class Branch(NamedTuple):
     Attributes:
         features: float [B, D], before the neck: for the metric losses.
         embedding: float [B, D], after neck and dropout: for the ID loss.
-        head: of this branch.
+        head: of this branch; None where there is no ID loss.
         weight: share of this branch in the ID and the triplet loss; those of a network add up to 1.
     """
 
     features: Tensor
     embedding: Tensor
-    head: Head
+    head: Head | None
     weight: float = 1.0
 
 
@@ -49,8 +51,11 @@ class ReidCriterion(nn.Module):
     Args:
         combination: which of ID and triplet loss are in: "softmax", "triplet" or "softmax_triplet".
         label_smoothing: epsilon of the ID loss.
-        margin: of the batch-hard triplet loss; None for the soft margin log(1 + exp(.)).
-        mining: "batch_hard", or "weighted", which has a soft margin whatever `margin` is.
+        margin: of the triplet loss; None for the soft margin log(1 + exp(.)), which multi-similarity mining has not.
+        mining: "batch_hard"; "weighted", which has a soft margin whatever `margin` is; or "multi_similarity", which
+            scales features to length 1 whatever `normalise` is (see `MultiSimilarityTriplet`).
+        miner_margin: epsilon of multi-similarity mining.
+        smooth_loss: with multi-similarity mining, softplus instead of a hinge.
         normalise: scale features to length 1 in the triplet loss.
         id_weight: of the ID loss.
         triplet_weight: of the triplet loss.
@@ -64,7 +69,9 @@ class ReidCriterion(nn.Module):
         combination: Literal["softmax", "triplet", "softmax_triplet"],
         label_smoothing: float,
         margin: float | None,
-        mining: Literal["batch_hard", "weighted"] = "batch_hard",
+        mining: Literal["batch_hard", "weighted", "multi_similarity"] = "batch_hard",
+        miner_margin: float = 0.1,
+        smooth_loss: bool = False,
         normalise: bool = False,
         id_weight: float = 1.0,
         triplet_weight: float = 1.0,
@@ -75,7 +82,7 @@ class ReidCriterion(nn.Module):
         self.use_id = combination in ("softmax", "softmax_triplet")
         self.use_triplet = combination in ("triplet", "softmax_triplet")
         self.label_smoothing = label_smoothing
-        self.margin, self.mining, self.normalise = margin, mining, normalise
+        self._triplet = _triplet_loss(mining, margin, normalise, miner_margin, smooth_loss)
         self.weights = {"id": id_weight, "triplet": triplet_weight, "center": center_weight}
         self.center = center
 
@@ -91,9 +98,7 @@ class ReidCriterion(nn.Module):
         """
         parts: dict[str, Tensor] = {}
         if self.use_id:
-            parts["id"] = _weighted(
-                branches, [b.head.loss(b.embedding, labels, label_smoothing=self.label_smoothing) for b in branches]
-            )
+            parts["id"] = _weighted(branches, [self._id_loss(branch, labels) for branch in branches])
         # Metric losses compare the images of all processes, in float32: distances lose too much in half precision.
         features = [whole_batch(branch.features.float()) for branch in branches]
         everyone = whole_batch(labels)
@@ -104,12 +109,20 @@ class ReidCriterion(nn.Module):
         total = torch.stack([self.weights[name] * value for name, value in parts.items()]).sum()
         return LossParts(total, {name: value.detach() for name, value in parts.items()})
 
-    def _triplet(self, features: Tensor, labels: Tensor) -> Tensor:
-        if self.normalise:
-            features = F.normalize(features)
-        if self.mining == "weighted":
-            return weighted_triplet(features, labels)
-        return batch_hard_triplet(features, labels, margin=self.margin)
+    def _id_loss(self, branch: Branch, labels: Tensor) -> Tensor:
+        assert branch.head is not None, "a network without an ID head is trained without an ID loss"
+        return branch.head.loss(branch.embedding, labels, label_smoothing=self.label_smoothing)
+
+
+def _triplet_loss(
+    mining: str, margin: float | None, normalise: bool, miner_margin: float, smooth_loss: bool
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss of features float32 [B, D] and labels int64 [B]."""
+    if mining == "multi_similarity":
+        assert margin is not None, "mined triplets have a margin"
+        return MultiSimilarityTriplet(margin=margin, miner_margin=miner_margin, smooth=smooth_loss)
+    loss = weighted_triplet if mining == "weighted" else partial(batch_hard_triplet, margin=margin)
+    return (lambda features, labels: loss(F.normalize(features), labels)) if normalise else loss
 
 
 def _weighted(branches: Sequence[Branch], losses: Sequence[Tensor]) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from reid.model.averaging import MovingAverage
 from reid.model.checkpoint import EMA, OURS, network_weights
 from reid.model.losses import Branch, LossParts, ReidCriterion
 from reid.model.means import EpochMeans
-from reid.model.network import ReidNetwork
+from reid.model.network import Part, ReidNetwork
 from reid.model.optim import build_optimizer, take_settings
 from reid.model.schedule import Schedule
 
@@ -32,8 +34,9 @@ class ReidModule(pl.LightningModule):
         augmentation: of each batch, on the device.
         schedule: of the learning rate.
         optimizer: name of a torch.optim optimiser.
-        groups: parameter groups, see `parameter_groups`; each has a base learning rate of its own.
+        groups: parameter groups, see `parameter_groups` and `part_groups`; each has a base learning rate of its own.
         base_lr: of weights, to be reported.
+        part_lrs: likewise of each part, where trunk and embedder have their own.
         momentum: of SGD.
         ema_decay: of the moving average of the network, which is then what is validated; 0 for none.
         seed: of the augmentation; with epoch and step it fixes every draw.
@@ -56,6 +59,7 @@ class ReidModule(pl.LightningModule):
         optimizer: str,
         groups: list[dict[str, Any]],
         base_lr: float,
+        part_lrs: Mapping[Part, float] = MappingProxyType({}),
         momentum: float,
         ema_decay: float = 0.0,
         seed: int,
@@ -72,6 +76,7 @@ class ReidModule(pl.LightningModule):
         self._augmentation = augmentation
         self._optimizer, self._groups, self._momentum = optimizer, groups, momentum
         self._base_lr, self._base_lrs = base_lr, [float(group["lr"]) for group in groups]
+        self._part_lrs = dict(part_lrs)
         self._average = MovingAverage(network, decay=ema_decay) if ema_decay else None
         self._seed = seed
         self._checkpoint_block = checkpoint_block
@@ -86,7 +91,12 @@ class ReidModule(pl.LightningModule):
     @property
     def learning_rate(self) -> float:
         """Of weights, in the step that was done last."""
-        return self._base_lr * self.schedule.factor(self.current_epoch, max(self.global_step - 1, 0))
+        return self._base_lr * self._factor_done()
+
+    @property
+    def part_learning_rates(self) -> dict[str, float]:
+        """The same of each part, under TAO's names `trunk_base_lr` and `embedder_base_lr`; empty without parts."""
+        return {f"{part}_base_lr": lr * self._factor_done() for part, lr in self._part_lrs.items()}
 
     def on_fit_start(self) -> None:
         """Binds the moving average to the network where it now lies."""
@@ -109,8 +119,7 @@ class ReidModule(pl.LightningModule):
         branches = self.network.training_output(pixels, side)
         losses: LossParts = self.criterion(branches, labels)
         loss = losses.total
-        accuracy = _accuracy(branches[0], labels)
-        measured = {"train_loss": loss.detach(), "train_acc": accuracy}
+        measured = {"train_loss": loss.detach(), **_accuracy(branches[0], labels)}
         measured |= {f"train_loss_{name}": value for name, value in losses.parts.items()}
         self.means.add(measured, len(labels))
         return loss
@@ -123,9 +132,14 @@ class ReidModule(pl.LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """Limits the gradient's norm; Lightning's own refuses fused optimisers, also where nothing is scaled."""
+        """Limits the gradient's norm, of trunk and embedder each where they learn apart, as TAO does.
+
+        Lightning's own refuses fused optimisers, also where nothing is scaled.
+        """
         if gradient_clip_val:
-            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+            for part in {group.get("part") for group in self._groups}:
+                together = [p for group in self._groups if group.get("part") == part for p in group["params"]]
+                torch.nn.utils.clip_grad_norm_(together, gradient_clip_val)
 
     def optimizer_step(self, *arguments: Any, **more: Any) -> None:
         """One step, and the moving average after it."""
@@ -172,6 +186,10 @@ class ReidModule(pl.LightningModule):
                 "resume with the spec it was trained with, or give it as model.pretrained_model_path",
             ) from error
 
+    def _factor_done(self) -> float:
+        """Of the schedule, in the step that was done last."""
+        return self.schedule.factor(self.current_epoch, max(self.global_step - 1, 0))
+
     def _generator(self, batch_idx: int) -> torch.Generator:
         return torch.Generator().manual_seed(self._seed_of(batch_idx))
 
@@ -180,7 +198,9 @@ class ReidModule(pl.LightningModule):
         return int(np.random.SeedSequence(place).generate_state(1)[0])
 
 
-def _accuracy(branch: Branch, labels: Tensor) -> Tensor:
-    """Share of the batch whose own identity has the largest logit."""
+def _accuracy(branch: Branch, labels: Tensor) -> dict[str, Tensor]:
+    """`train_acc`: share of the batch whose own identity has the largest logit; nothing without an ID head."""
+    if branch.head is None:
+        return {}
     with torch.no_grad():
-        return (branch.head(branch.embedding).argmax(dim=1) == labels).float().mean()
+        return {"train_acc": (branch.head(branch.embedding).argmax(dim=1) == labels).float().mean()}

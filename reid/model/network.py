@@ -8,19 +8,25 @@ et al., TransReID: Transformer-based Object Re-Identification, ICCV 2021.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from reid.data.records import Record
 from reid.data.side import Side, side_of
+from reid.model.embedder import build_embedder
 from reid.model.heads import Head, build_head
 from reid.model.jigsaw import Jigsaw
 from reid.model.losses import Branch
 from reid.model.settings import NetworkSettings
 from reid.model.settings import is_transformer as is_transformer
 from reid.model.side import SideEmbedding
+
+Part = Literal["trunk", "embedder"]
+"""The backbone with what works inside of it, and all that follows."""
+
+_TRUNK = ("backbone", "side", "jigsaw")
 
 
 class ReidNetwork(nn.Module):
@@ -42,11 +48,11 @@ class ReidNetwork(nn.Module):
 
         super().__init__()
         self.settings = settings
+        self._frozen: tuple[Part, ...] = ()
         self.backbone: Any = build_backbone(settings)
         width = width_of(self.backbone, settings)
-        reduce = settings.reduce_feat_dim or not is_transformer(settings.backbone)
-        self.branch_dim = settings.feat_dim if reduce else width
-        self.reduction = _reduction(settings, width, self.branch_dim)
+        self.embedder, self.branch_dim = build_embedder(settings.embedder, width=width, dim=_dim(settings, width))
+        self.reduction = nn.Identity() if settings.embedder else _reduction(settings, width, self.branch_dim)
         self.neck = _neck(settings, self.branch_dim)
         self.dropout = nn.Dropout(settings.dropout_rate)
         self.classifier = _head(settings, self.branch_dim)
@@ -73,6 +79,25 @@ class ReidNetwork(nn.Module):
             for part, features in zip(self._parts(), parts, strict=True)
         )
 
+    def part(self, part: Part) -> dict[str, nn.Module]:
+        """The modules of a part by the names that they have here."""
+        return {name: module for name, module in self.named_children() if (name in _TRUNK) == (part == "trunk")}
+
+    def freeze(self, part: Part) -> None:
+        """Keeps a part as it is from now on: no gradients, and batch norms and dropout always as in evaluation."""
+        self._frozen += (part,)
+        for module in self.part(part).values():
+            module.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> ReidNetwork:
+        """Sets the mode of all but the frozen parts, which stay in evaluation mode."""
+        super().train(mode)
+        for part in self._frozen:
+            for module in self.part(part).values():
+                module.eval()
+        return self
+
     def side_of(self, records: Sequence[Record | None]) -> Side | None:
         """Side information of images, of which None is known by its pixels alone; None where the network takes none."""
         if self.side is None:
@@ -94,9 +119,9 @@ class ReidNetwork(nn.Module):
     def _features(self, images: Tensor, side: Side | None) -> list[Tensor]:
         """Float [B, branch_dim] of the whole image and of each part of a jigsaw, before the neck."""
         if self.side is None and self.jigsaw is None:
-            return [self.reduction(self._pooled(self.backbone.forward_features(images)))]
+            return [self.embedder(self.reduction(self._pooled(self.backbone.forward_features(images))))]
         tokens = self._tokens(images, side)
-        whole = self.reduction(self._pooled(self.backbone.norm(self.backbone.blocks[-1](tokens))))
+        whole = self.embedder(self.reduction(self._pooled(self.backbone.norm(self.backbone.blocks[-1](tokens)))))
         if self.jigsaw is None:
             return [whole]
         parts = zip(self._parts(), self.jigsaw(tokens), strict=True)
@@ -136,6 +161,12 @@ class _Part(nn.Module):
         self.classifier = _head(settings, dim)
 
 
+def _dim(settings: NetworkSettings, width: int) -> int:
+    """Length of one branch's vector; a transformer's own unless the spec asks for another."""
+    wanted = settings.embedder or settings.reduce_feat_dim or not is_transformer(settings.backbone)
+    return settings.feat_dim if wanted else width
+
+
 def _reduction(settings: NetworkSettings, width: int, dim: int) -> nn.Module:
     """A linear layer after average pooling equals bag-of-tricks' 1x1 convolution before it, at 1/128 of its work."""
     if width == dim:
@@ -155,7 +186,9 @@ def _neck(settings: NetworkSettings, dim: int) -> nn.Module:
     return neck
 
 
-def _head(settings: NetworkSettings, dim: int) -> Head:
+def _head(settings: NetworkSettings, dim: int) -> Head | None:
+    if settings.id_loss_type == "none":
+        return None
     return build_head(
         settings.id_loss_type,
         dim=dim,

@@ -57,12 +57,12 @@ def parameter_groups(
 
 
 def build_optimizer(name: str, groups: list[dict[str, Any]], *, momentum: float, fused: bool = True) -> Optimizer:
-    """An optimiser of torch.optim by name, any case; `momentum` is used where the optimiser has one.
+    """An optimiser of torch.optim by name, any case; momentum is used where the optimiser has one.
 
     Args:
         name: of a class.
-        groups: see `parameter_groups`.
-        momentum: of SGD.
+        groups: see `parameter_groups` and `part_groups`.
+        momentum: of SGD, in groups without one of their own.
         fused: one kernel for all parameters where the optimiser and the parameters' device have it; elsewhere
             PyTorch's own choice.
 
@@ -80,6 +80,7 @@ def build_optimizer(name: str, groups: list[dict[str, Any]], *, momentum: float,
             f"choose one of {', '.join(sorted(c.__name__ for c in known.values()))}",
         )
     options: dict[str, Any] = {"momentum": momentum} if _takes(chosen, "momentum") else {}
+    groups = [{key: value for key, value in group.items() if key != "momentum" or options} for group in groups]
     if fused and chosen in _FUSED and {p.device.type for group in groups for p in group["params"]} <= _FUSED_DEVICES:
         options["fused"] = True
     optimizer: Optimizer = chosen(groups, **options)

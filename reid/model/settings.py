@@ -6,7 +6,20 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 TAO_RESNETS = {f"resnet_{depth}": f"resnet{depth}" for depth in (18, 34, 50, 101, 152)}
-"""TAO's spelling of the ResNets and timm's; with it come bag-of-tricks' details (no ReLU in the stem)."""
+"""TAO's spelling of the ResNets and timm's; with it come bag-of-tricks' details, where the settings ask for those."""
+
+NV_DINOV2 = "nvdinov2_vit_large_legacy"
+"""TAO's name of NVIDIA's own DINOv2 ViT-L/14, whose blocks have SwiGLU where Meta's have GELU."""
+
+_TIMM_NAMES = {**TAO_RESNETS, NV_DINOV2: "vit_large_patch14_dinov2"}
+
+FANS = {
+    "fan_tiny": "xcit_tiny_12_p16_224",
+    "fan_small": "xcit_small_12_p16_224",
+    "fan_base": "xcit_small_24_p16_224",
+    "fan_large": "xcit_medium_24_p16_224",
+}
+"""TAO's fully attentional networks, which timm does not have, and its network of the nearest kind and size."""
 
 OSNETS = {
     "osnet_x1_0": (64, 256, 384, 512),
@@ -19,7 +32,7 @@ OSNETS = {
 SIDE_BY_SIDE = (16, 16)
 """TAO's default of stride_size. It stands for the network's own patches, whatever their size."""
 
-_TRANSFORMERS = ("swin", "vit", "deit", "beit", "eva", "flexivit", "cait")
+_TRANSFORMERS = ("nvdinov2", "swin", "vit", "deit", "beit", "eva", "flexivit", "cait")
 
 
 @dataclass(frozen=True)
@@ -33,7 +46,10 @@ class NetworkSettings:
         input_width: pixels.
         feat_dim: embedding size of convolutional networks; a linear reduction is added when the backbone's differs.
         reduce_feat_dim: transformers only: reduce to `feat_dim` as well.
+        embedder: what makes the embedding of the backbone's vector: "" for the reduction above, or one of
+            `reid.model.embedder`, of which only "linear" heeds `feat_dim`; then there is no jigsaw.
         last_stride: stride of a ResNet's last stage; 1 keeps twice the resolution.
+        stem_relu: whether a ResNet under TAO's name keeps the ReLU of its stem, which re-identification leaves out.
         neck: "bnneck", or "" for none.
         neck_feat: which vector is the embedding: "after" or "before" the neck.
         gem_pooling: generalised-mean instead of average pooling, for backbones that give a feature map.
@@ -42,7 +58,7 @@ class NetworkSettings:
         drop_out: dropout inside transformer blocks.
         att_drop_rate: attention dropout of transformers.
         dropout_rate: dropout before the classifier.
-        id_loss_type: head of the ID loss; it plays no part in the embedding.
+        id_loss_type: head of the ID loss, which plays no part in the embedding; "none" for a network without one.
         cosine_margin: of a margin head: radians for arcface, cosine for the others.
         cosine_scale: of a margin head.
         stride_size: of the patches of a plain vision transformer, pixels down and across; `SIDE_BY_SIDE` leaves them
@@ -65,7 +81,9 @@ class NetworkSettings:
     input_width: int
     feat_dim: int = 256
     reduce_feat_dim: bool = False
+    embedder: Literal["", "linear", "residual"] = ""
     last_stride: int = 1
+    stem_relu: bool = False
     neck: Literal["bnneck", ""] = "bnneck"
     neck_feat: Literal["after", "before"] = "after"
     gem_pooling: bool = False
@@ -74,7 +92,7 @@ class NetworkSettings:
     drop_out: float = 0.0
     att_drop_rate: float = 0.0
     dropout_rate: float = 0.0
-    id_loss_type: Literal["softmax", "arcface", "cosface", "amsoftmax", "circle"] = "softmax"
+    id_loss_type: Literal["softmax", "arcface", "cosface", "amsoftmax", "circle", "none"] = "softmax"
     cosine_margin: float = 0.5
     cosine_scale: float = 30.0
     stride_size: tuple[int, int] = SIDE_BY_SIDE
@@ -99,6 +117,11 @@ class NetworkSettings:
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
+
+
+def timm_name(backbone: str) -> str:
+    """timm's name of a network that has one of TAO's; any other name as it is."""
+    return _TIMM_NAMES.get(backbone, backbone)
 
 
 def is_transformer(backbone: str) -> bool:

@@ -1,4 +1,4 @@
-"""One training step of a network with batch norm, as one process or as one of several: what the tests compare.
+"""One training step of networks with batch norm, as one process or as one of several: what the tests compare.
 
 Run as a program it is process RANK of WORLD_SIZE; the first writes its gradients and buffers to the file it is given.
 """
@@ -21,20 +21,27 @@ from reid.model.settings import NetworkSettings
 
 
 class _Step(nn.Module):
-    """The loss of a batch, in one forward pass as DDP wants it."""
+    """The losses of a batch, in one forward pass as DDP wants it."""
 
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.network = ReidNetwork(NetworkSettings("test_efficientnet", 4, 64, 32, feat_dim=8))
-        self.criterion = ReidCriterion(
+        self.reid = ReidNetwork(NetworkSettings("test_efficientnet", 4, 64, 32, feat_dim=8))
+        self.reid_losses = ReidCriterion(
             combination="softmax_triplet", label_smoothing=0.1, margin=0.3, center=CenterLoss(4, 8), center_weight=0.5
+        )
+        self.recognition = ReidNetwork(
+            NetworkSettings("test_efficientnet", 4, 64, 32, feat_dim=8, embedder="linear", neck="", id_loss_type="none")
+        )
+        self.recognition_losses = ReidCriterion(
+            combination="triplet", label_smoothing=0.0, margin=0.3, mining="multi_similarity", smooth_loss=True
         )
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Scalar."""
-        loss: Tensor = self.criterion(self.network.training_output(images), labels).total
-        return loss
+        """Scalar, the sum of what a network of each family loses."""
+        first: Tensor = self.reid_losses(self.reid.training_output(images), labels).total
+        second: Tensor = self.recognition_losses(self.recognition.training_output(images), labels).total
+        return first + second
 
 
 def after_one_step() -> dict[str, Tensor]:
@@ -44,7 +51,7 @@ def after_one_step() -> dict[str, Tensor]:
     images = torch.randn(8, 3, 64, 32, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     labels = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
     if ranks > 1:
-        synchronise_batch_norm(step.network, torch.device("cpu"))
+        synchronise_batch_norm(step, torch.device("cpu"))
     step.double()
     model = nn.parallel.DistributedDataParallel(step) if ranks > 1 else step
     model(images.chunk(ranks)[rank], labels.chunk(ranks)[rank]).backward()

@@ -251,7 +251,7 @@ def test_the_order_is_not_trusted_where_weights_and_biases_change_places(tmp_pat
 
 
 def test_an_osnet_has_no_imagenet_weights_in_timm() -> None:
-    with pytest.raises(CheckpointError, match=r"osnet_x0_25.*timm.*has no OSNet.*pretrained_model_path=FILE"):
+    with pytest.raises(CheckpointError, match=r"osnet_x0_25.*timm.*has none of it.*pretrained_model_path=FILE"):
         load_imagenet(network(1, "osnet_x0_25"))
 
 

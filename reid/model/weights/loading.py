@@ -17,7 +17,7 @@ from reid.errors import CheckpointError
 from reid.files import sha256_of
 from reid.model.hub import hub_or_cache
 from reid.model.network import ReidNetwork
-from reid.model.settings import OSNETS, TAO_RESNETS, NetworkSettings
+from reid.model.settings import NV_DINOV2, OSNETS, NetworkSettings, timm_name
 from reid.model.weights.mapping import map_by_order, map_names
 from reid.model.weights.parts import take_parts
 from reid.model.weights.positions import converted
@@ -54,26 +54,25 @@ def load_imagenet(network: ReidNetwork) -> WeightReport:
         CheckpointError: timm has no such weights, or the hub cannot be reached.
     """
     name = network.settings.backbone
-    timm_name = TAO_RESNETS.get(name, name)
-    if name in OSNETS:
+    if name in OSNETS or name == NV_DINOV2:
         raise CheckpointError(
             f"model.pretrain_choice=imagenet with model.backbone={name}",
-            "timm, whose weights that means, has no OSNet",
-            "fetch torchreid's ImageNet file of this network and give it with model.pretrained_model_path=FILE, or ask "
-            'for random weights with model.pretrain_choice=""',
+            "timm, whose weights that means, has none of it",
+            f"fetch {'torchreid' if name in OSNETS else 'NVIDIA'}'s file of this network and give it with "
+            'model.pretrained_model_path=FILE, or ask for random weights with model.pretrain_choice=""',
         )
     try:
         with hub_or_cache():
-            weights = timm.create_model(timm_name, pretrained=True, num_classes=0).state_dict()
+            weights = timm.create_model(timm_name(name), pretrained=True, num_classes=0).state_dict()
     except Exception as error:  # the hub's client raises many kinds; every one means: no weights
         raise CheckpointError(
-            f"model.pretrain_choice=imagenet, and timm's weights of {timm_name} cannot be had here "
+            f"model.pretrain_choice=imagenet, and timm's weights of {timm_name(name)} cannot be had here "
             f"({type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else 'no detail'})",
             "starting from random weights instead would be a different experiment without saying so",
             "give a file with model.pretrained_model_path=FILE, or ask for random weights with "
             'model.pretrain_choice=""',
         ) from error
-    return _fill(network, weights, f"timm ({timm_name})")
+    return _fill(network, weights, f"timm ({timm_name(name)})")
 
 
 def _fill(
