@@ -7,6 +7,7 @@ and what only shows when subsets are laid side by side.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -109,9 +110,15 @@ def _report(subset: Subset, unreadable: dict[Path, str], digests: dict[Path, str
         fingerprint=merged_fingerprint([source.report.fingerprint for source in sources])
         if sources
         else fingerprint(map(subset.label_name, subset.images), [digests[path] for path in subset.images]),
+        classes=_images_of_classes(subset, records),
         sources=sources,
         repeated=repeated(subset, digests),
     )
+
+
+def _images_of_classes(subset: Subset, records: Sequence[Record]) -> dict[str, int]:
+    images = Counter(record.pid for record in records)
+    return {name: images[pid] for pid, name in subset.classes.items()}
 
 
 def _across(subsets: dict[str, Subset], digests: dict[Path, str]) -> CrossReport:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class SubsetReport:
         unreadable: images that cannot be decoded, and why.
         single_camera: identities that only one camera sees in this subset, sorted.
         fingerprint: of the names and contents of all image files; the same from a folder and from its archive.
+        classes: readable images of each class that has a folder of its own, by name; empty where there are none.
         sources: the folders that were merged, each in its own numbers; empty for a single one.
         repeated: pairs of files with the same bytes in two of those folders, the later folder's first.
     """
@@ -46,6 +47,7 @@ class SubsetReport:
     unreadable: dict[Path, str]
     single_camera: tuple[int, ...]
     fingerprint: str
+    classes: dict[str, int] = field(default_factory=dict)
     sources: tuple[SourceReport, ...] = ()
     repeated: tuple[tuple[Path, Path], ...] = ()
 
@@ -64,6 +66,7 @@ class SubsetReport:
         return self._counts() | {
             "root": str(self.root),
             "unreadable": {str(path.relative_to(self.root)): reason for path, reason in self.unreadable.items()},
+            **({"classes": self.classes} if self.classes else {}),
         }
 
     def _counts(self) -> dict[str, Any]:

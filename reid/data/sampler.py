@@ -59,14 +59,14 @@ class PKSampler:
             raise DataError(
                 f"batch_size {batch_size} with num_instances {num_instances} on {num_ranks} process(es)",
                 "a batch is P identities of K images each, and each process takes whole identities",
-                f"make dataset.batch_size a multiple of {num_instances * num_ranks}",
+                f"make the batch size a multiple of {num_instances * num_ranks}",
             )
         if len(self._counts) < self._identities:
             raise DataError(
                 f"{len(self._counts)} identities to train on, and a batch needs {self._identities} "
                 f"(batch_size {batch_size} / num_instances {num_instances})",
                 "each identity may stand in a batch only once",
-                f"set dataset.batch_size to at most {len(self._counts) * num_instances}, or add identities",
+                f"set the batch size to at most {len(self._counts) * num_instances}, or add identities",
             )
         self._seed = seed
         self._rank, self._num_ranks = rank, num_ranks

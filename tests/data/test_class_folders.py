@@ -135,6 +135,8 @@ def test_the_report_of_classes_counts_no_cameras(tmp_path: Path) -> None:
     report = check(*read_class_folders({"query": query, "gallery": gallery}).values())
 
     assert (report["gallery"].images, report["gallery"].identities, report["gallery"].single_camera) == (3, 2, ())
+    assert report["query"].classes == {"apple": 1, "plum": 2}
+    assert report.to_dict()["subsets"]["gallery"]["classes"] == {"apple": 2, "pear": 1}
     assert report.across is not None
     assert (report.across.missing_identities, report.across.single_camera) == ((3,), ())
     assert report.across.without_match == ("0.jpg", "1.jpg")

@@ -96,6 +96,7 @@ def card(
     file: str = "best.pth",
     name: str = "reid",
     origin: dict[str, Any] = ORIGIN,
+    exported: dict[str, Any] = EXPORTED,
     **spec: Any,
 ) -> str:
     checkpoint = CardCheckpoint(
@@ -112,7 +113,7 @@ def card(
         name=name,
         checkpoint=checkpoint,
         figures=figures,
-        exported=EXPORTED,
+        exported=exported,
         megabytes=94.2,
         checked_on="query images",
     )
@@ -127,6 +128,22 @@ def test_figures_stand_with_their_intervals_in_per_cent(tmp_path: Path) -> None:
     assert "2 queries have no match and no part in any figure." in lines
     assert "15,913 gallery images, 2,798 of them distractors; test set `7777777777777777`." in lines
     assert "- In the evaluation the nearest picture showed somebody else for 15.6 % of the queries." in lines
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [
+        ({}, "resized to 128 x 256 pixels\n(width x height, bilinear, Pillow), times 1/255"),
+        (
+            {"resize_factor": 1.14},
+            "resized to 146 x 292 pixels\n(width x height, bilinear, Pillow), the middle 128 x 256 of them, times 1/255",
+        ),
+    ],
+)
+def test_the_card_says_how_a_picture_becomes_input(tmp_path: Path, factor: dict[str, float], words: str) -> None:
+    exported = {**EXPORTED, "preprocess": {**EXPORTED["preprocess"], **factor}}
+
+    assert words in card(tmp_path, CardFigures(METRICS), exported=exported)
 
 
 def test_camera_pairs_come_weakest_first(tmp_path: Path) -> None:
