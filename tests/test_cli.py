@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reid.cli import main, re_identification_main
+from reid.cli import main, ml_recog_main, re_identification_main
+from reid.cli.programs import FAMILY_PROGRAMS
+from reid.spec.families import FAMILIES
 from reid.spec.keys import SPEC_ACTIONS
 
 _REPOSITORY = Path(__file__).parents[1]
@@ -60,10 +62,49 @@ def test_popular_keys_come_first_in_help(capsys):
     assert text.index("train.num_epochs=10") < text.index("Other spec keys") < text.index("train.optim.gamma=0.1")
 
 
-def test_re_identification_has_taos_verbs_and_ours_that_take_a_spec(capsys):
-    assert re_identification_main(["--help"]) == 0
+@pytest.mark.parametrize("program", [re_identification_main, ml_recog_main])
+def test_a_familys_command_has_taos_verbs_and_ours_that_take_a_spec(capsys, program):
+    assert program(["--help"]) == 0
     listed = capsys.readouterr().out.partition("Commands:")[2]
     assert [line.split()[0] for line in listed.splitlines() if line[2:3].strip()] == [*SPEC_ACTIONS, "default_specs"]
+
+
+def test_there_is_a_command_for_each_family_of_specs():
+    assert list(FAMILY_PROGRAMS) == list(FAMILIES)
+
+
+@pytest.mark.parametrize("action", SPEC_ACTIONS)
+def test_help_of_ml_recog_lists_the_keys_of_its_own_spec(capsys, action):
+    assert ml_recog_main([action, "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"ml_recog {action} -e spec.yaml results_dir=results" in text
+    assert "family=ml_recog" in text
+    assert ("dataset.val_dataset.reference=" in text) == (action not in ("select", "register", "promote"))
+    assert "dataset.num_instances" not in text
+    assert "docs/spec-ml- recog.md" in text
+
+
+def test_help_of_reid_tells_where_the_other_familys_keys_are(capsys):
+    main(["train", "--help"])
+    assert "see `ml_recog train --help`" in " ".join(capsys.readouterr().out.split())
+
+
+def test_ml_recog_reads_its_own_specs_without_a_word_of_the_family_and_refuses_others(tmp_path, capsys):
+    file = tmp_path / "spec.yaml"
+    file.write_text("dataset: {num_instance: 2}\ninference: {input_path: photo.jpg}\n")
+    assert ml_recog_main(["train", "-e", str(file), "train.optim.trunk.base_lr=0.1"]) == 2
+    assert "results_dir is not set" in capsys.readouterr().err
+    assert ml_recog_main(["train", "-e", str(file), "family=re_identification"]) == 2
+    assert "the spec is of the family re_identification (command line), and this is ml_recog" in capsys.readouterr().err
+
+
+def test_reid_takes_a_spec_of_either_family_and_checks_it(tmp_path, capsys):
+    file = tmp_path / "spec.yaml"
+    file.write_text("family: ml_recog\ntrain: {batch_size: 8}\ngen_trt_engine: {tensorrt: {data_type: int8}}\n")
+    assert main(["spec", "check", "-e", str(file), "dataset.num_instance=2"]) == 0
+    text = capsys.readouterr().out
+    assert yaml.safe_load(text)["dataset"]["num_instance"] == 2
+    assert "No effect: gen_trt_engine.tensorrt.data_type: no TensorRT engine is built by this release" in text
 
 
 def test_spec_check_prints_a_spec_that_can_be_loaded_and_the_report_as_comments(tmp_path, capsys):
@@ -137,6 +178,15 @@ def test_the_spec_file_has_three_option_names_and_may_stand_last(tmp_path, capsy
 def test_default_specs_writes_one_template_for_each_action(tmp_path, capsys):
     assert re_identification_main(["default_specs", f"results_dir={tmp_path / 'out'}"]) == 0
     assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == sorted(SPEC_ACTIONS)
+
+
+def test_default_specs_of_ml_recog_writes_its_own_templates(tmp_path):
+    assert ml_recog_main(["default_specs", f"results_dir={tmp_path}"]) == 0
+    assert main(["default_specs", f"results_dir={tmp_path / 'same'}", "family=ml_recog"]) == 0
+    for action in SPEC_ACTIONS:
+        text = (tmp_path / f"{action}.yaml").read_text()
+        assert yaml.safe_load(text)["family"] == "ml_recog"
+        assert (tmp_path / "same" / f"{action}.yaml").read_text() == text
 
 
 def test_default_specs_takes_results_dir_from_a_spec_file_too(tmp_path, capsys):
@@ -221,10 +271,14 @@ def test_a_closed_pipe_is_no_error(reader):
 
 
 def _complete(*words):
-    environment = dict(
-        os.environ, _REID_COMPLETE="bash_complete", COMP_WORDS=" ".join(words), COMP_CWORD=str(len(words) - 1)
-    )
-    code = "import sys; sys.argv[0] = 'reid'; from reid.cli import main; main()"
+    program, *_ = words
+    environment = os.environ | {
+        f"_{program.upper()}_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(words),
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    function = "main" if program == "reid" else f"{program}_main"
+    code = f"import sys; sys.argv[0] = {program!r}; from reid.cli import {function}; {function}()"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=_REPOSITORY, env=environment, capture_output=True, text=True
     )
@@ -235,14 +289,18 @@ def test_the_shell_completes_commands_keys_and_choices():
     assert _complete("reid", "exp") == ["export"]
     assert _complete("reid", "train", "train.optim.lr") == ["train.optim.lr_steps=", "train.optim.lr_monitor="]
     assert _complete("reid", "train", "model.neck_feat=") == ["model.neck_feat=before", "model.neck_feat=after"]
+    recognition = "family=ml_recog"
+    assert _complete("reid", "train", recognition, "train.optim.st") == ["train.optim.steps="]
+    assert _complete("ml_recog", "train", "train.optim.trunk.base") == ["train.optim.trunk.base_lr="]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts_serve_both_commands(capsys, shell):
+def test_completion_scripts_serve_all_commands(capsys, shell):
     assert main(["completion", shell]) == 0
     text = capsys.readouterr().out
     assert "_REID_COMPLETE" in text
     assert "_RE_IDENTIFICATION_COMPLETE" in text
+    assert "_ML_RECOG_COMPLETE" in text
 
 
 def test_help_of_register_lists_the_keys_that_say_where_the_export_and_its_figures_are(capsys):

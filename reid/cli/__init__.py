@@ -1,4 +1,4 @@
-"""The command lines: `reid`, and `re_identification` with TAO's verbs. They parse, call one action, and print."""
+"""The command lines: `reid`, and TAO's `re_identification` and `ml_recog`. They parse, call one action, and print."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def re_identification_main(arguments: Sequence[str] | None = None) -> int:
     """Runs `re_identification`, TAO's name of the command with the verbs that take a spec; exit codes as `main`."""
-    from reid.cli.app import re_identification_group
+    return _run_family("re_identification", arguments)
+
+
+def ml_recog_main(arguments: Sequence[str] | None = None) -> int:
+    """Runs `ml_recog`, TAO's name of the same command for metric-learning recognition; exit codes as `main`."""
+    return _run_family("ml_recog", arguments)
+
+
+def _run_family(program: str, arguments: Sequence[str] | None) -> int:
+    from reid.cli.app import family_group
     from reid.cli.running import run_group
 
-    return run_group(re_identification_group(), "re_identification", arguments)
+    return run_group(family_group(program), program, arguments)

@@ -10,6 +10,7 @@ import click
 
 from reid.cli.arguments import require_settings, spec_input
 from reid.cli.output import print_report, print_result
+from reid.cli.programs import family_of
 from reid.cli.running import switches
 from reid.distributed import is_main_process
 
@@ -19,32 +20,37 @@ if TYPE_CHECKING:
 
 
 class Action(NamedTuple):
-    """What the help says about an action, and settings for an example."""
+    """What the help says about an action, and settings for an example, with its own for ml_recog where they differ."""
 
     text: str
     example: str
+    of_ml_recog: str = ""
 
 
 ACTIONS = {
     "dataset": Action(
         "Fetch, verify and unpack the data, check it, and write an index.",
         "dataset.train_dataset_dir=s3://bucket/sample_train.tar.gz",
+        "dataset.train_dataset=s3://bucket/train.tar.gz",
     ),
     "train": Action(
         "Train a network; goes on from the newest checkpoint in its results folder.",
         "train.num_epochs=30 dataset.batch_size=64 model.backbone=resnet_50",
+        "train.num_epochs=30 train.batch_size=64 model.backbone=resnet_50",
     ),
     "select": Action(
         "Choose one of the checkpoints that a training left.",
         "select.method=from_epoch_number select.epoch_number=9",
     ),
     "evaluate": Action(
-        "Measure a checkpoint: CMC, mAP, mINP, with plots.",
+        "Measure a checkpoint on query and gallery, with plots.",
         "evaluate.checkpoint=results/train/model_best.pth re_ranking.re_ranking=true",
+        "evaluate.checkpoint=results/train/model_best.pth evaluate.topk=5",
     ),
     "inference": Action(
-        "Compute the embedding of every image.",
+        "Embed every image, or recognise it by the nearest reference.",
         "inference.checkpoint=results/train/model_best.pth",
+        "inference.input_path=photo.jpg inference.inference_input_type=image",
     ),
     "export": Action(
         "Write a checkpoint as ONNX, checked against the trained network.",
@@ -72,10 +78,13 @@ class ActionCommand(click.Command):
         action = self.name or ""
         program = ctx.command_path
         with formatter.section("Example"):
-            formatter.write_text(f"{program} -e spec.yaml results_dir=results {ACTIONS[action].example}")
+            example = ACTIONS[action].example
+            if family_of(ctx) == "ml_recog":
+                example = ACTIONS[action].of_ml_recog or example
+            formatter.write_text(f"{program} -e spec.yaml results_dir=results {example}")
             if action == "dataset":
                 formatter.write_text(f"{program} check -e spec.yaml")
-        write_keys(action, formatter)
+        write_keys(action, formatter, family_of(ctx))
 
 
 def action_command(action: str) -> click.Command:
@@ -85,37 +94,33 @@ def action_command(action: str) -> click.Command:
     @spec_input
     @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
     @switches
-    def command(file: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    @click.pass_context
+    def command(context: click.Context, file: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
         if action == "dataset" and overrides[:1] == ("check",):
-            _check_data(file, overrides[1:], as_json=as_json)
+            _check_data(_load(context, action, file, overrides[1:]), as_json=as_json)
             return
-        result = _run(action, file, overrides)
+        spec = _load(context, action, file, overrides)
+        result: ActionResult = getattr(importlib.import_module(f"reid.actions.{action}"), action)(spec)
         if is_main_process():  # Lightning runs this command line once more for each further GPU
             print_result(result, as_json=as_json)
 
     return command
 
 
-def _run(action: str, file: Path | None, overrides: tuple[str, ...]) -> ActionResult:
-    spec = _load(action, file, overrides)
-    result: ActionResult = getattr(importlib.import_module(f"reid.actions.{action}"), action)(spec)
-    return result
-
-
-def _check_data(file: Path | None, overrides: tuple[str, ...], *, as_json: bool) -> None:
+def _check_data(spec: ExperimentSpec, *, as_json: bool) -> None:
     """Shows what was found, also when it then refuses it."""
     from reid.actions.dataset import inspect
 
-    found = inspect(_load("dataset", file, overrides))
+    found = inspect(spec)
     print_report(found.subsets.report, as_json=as_json)
     if found.refusal:
         raise found.refusal
 
 
-def _load(action: str, file: Path | None, overrides: tuple[str, ...]) -> ExperimentSpec:
+def _load(context: click.Context, action: str, file: Path | None, overrides: tuple[str, ...]) -> ExperimentSpec:
     from reid.spec.load import load_spec, log_report
 
-    require_settings(overrides, f"reid {action}", verbs=("check",) if action == "dataset" else ())
-    loaded = load_spec(action, file, overrides)
+    require_settings(overrides, context.command_path, verbs=("check",) if action == "dataset" else ())
+    loaded = load_spec(action, file, overrides, family_of(context))
     log_report(loaded.report)
     return loaded.spec

@@ -1,4 +1,4 @@
-"""The command groups: `reid` with everything, and `re_identification` with the verbs that take a spec."""
+"""The command groups: `reid` with everything, and one for each family with the verbs that take a spec."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from reid.cli.retrieval import compare, search
 from reid.cli.running import switches
 from reid.cli.tools import completion, default_specs, sample, schema, spec, version
 
+_TITLES = {"re_identification": "Person re-identification", "ml_recog": "Metric-learning recognition"}
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 
@@ -22,9 +23,9 @@ def reid_group() -> click.Group:
     return group
 
 
-def re_identification_group() -> click.Group:
-    """`re_identification`: the verbs that take a spec, called as TAO's are."""
-    return _group("Person re-identification with TAO's command lines: VERB -e spec.yaml key=value ...")
+def family_group(program: str) -> click.Group:
+    """`re_identification` or `ml_recog`: the verbs that take a spec, called as TAO's are."""
+    return _group(f"{_TITLES[program]} with TAO's command lines: VERB -e spec.yaml key=value ...")
 
 
 def _group(text: str) -> click.Group:

@@ -67,6 +67,7 @@ def require_settings(words: Sequence[str], command: str, *, verbs: Sequence[str]
 
 def _is_key(name: str) -> bool:
     from reid.spec.aliases import canonical
+    from reid.spec.families import FAMILIES
     from reid.spec.keys import spec_keys
 
-    return canonical(name) in spec_keys()
+    return any(canonical(name, family) in spec_keys(family) for family in FAMILIES)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reid.cli.programs import FAMILY_PROGRAMS
+
 if TYPE_CHECKING:
     from reid.spec.keys import Key
 
@@ -18,6 +20,14 @@ _FIRST = (
     "dataset.test_dataset_dir",
     "dataset.query_dataset_dir",
     "train.optim.base_lr",
+    "dataset.train_dataset",
+    "dataset.val_dataset.reference",
+    "dataset.val_dataset.query",
+    "dataset.num_instance",
+    "model.backbone",
+    "train.batch_size",
+    "train.optim.trunk.base_lr",
+    "train.optim.embedder.base_lr",
 )
 """Keys that nearly every command line sets, beside those that TAO flags as popular."""
 
@@ -33,22 +43,29 @@ _READ_BESIDE = {
 """Keys of other blocks that say where the results of other actions are."""
 
 
-def keys_for(action: str) -> list[Key]:
+def keys_for(action: str, family: str) -> list[Key]:
     """The keys that a command reads, those of its own block first; every key where the command is not an action."""
     from reid.spec.keys import BLOCKS, keys_of, spec_keys
 
     if action not in BLOCKS:
-        return list(spec_keys().values())
-    keys = [key for key in keys_of(action) if key.block != "train" or action == "train"]
+        return list(spec_keys(family).values())
+    keys = [key for key in keys_of(action, family) if key.block != "train" or action == "train"]
     if action in _NO_NETWORK:
         keys = [key for key in keys if key.path not in _OF_NETWORKS]
-    keys += [spec_keys()[path] for path in _READ_BESIDE.get(action, ())]
+    keys += [spec_keys(family)[path] for path in _READ_BESIDE.get(action, ())]
     return sorted(keys, key=lambda key: key.block not in ("", action))
 
 
-def write_keys(action: str, formatter: click.HelpFormatter) -> None:
-    """Lists the keys with an effect, popular ones first, and names the page that has them all."""
-    keys = [key for key in keys_for(action) if not key.no_effect]
+def write_keys(action: str, formatter: click.HelpFormatter, family: str) -> None:
+    """Lists the keys with an effect, popular ones first, and names the page that has them all.
+
+    Args:
+        family: whose keys; empty for the first one, with a word about the others.
+    """
+    from reid.spec.families import FAMILIES
+
+    names = FAMILIES[family or FAMILY_PROGRAMS[0]]
+    keys = [key for key in keys_for(action, names.name) if not key.no_effect]
     first = [
         key for key in keys if key.popular or key.path in _FIRST or key.block == action not in ("train", "dataset")
     ]
@@ -57,7 +74,10 @@ def write_keys(action: str, formatter: click.HelpFormatter) -> None:
         with formatter.section(title):
             formatter.write_dl([(_default(key), _text(key)) for key in group])
     formatter.write_paragraph()
-    formatter.write_text("Keys that TAO has and that do nothing here are listed in docs/spec.md.")
+    formatter.write_text(f"Keys that TAO has and that do nothing here are listed in {names.page}.")
+    for other in FAMILY_PROGRAMS if not family else ():
+        if other != names.name:
+            formatter.write_text(f"For a spec with family: {other} see `{other} {action} --help`.")
 
 
 def _default(key: Key) -> str:

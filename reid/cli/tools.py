@@ -13,6 +13,7 @@ from reid.cli.actions import ACTIONS
 from reid.cli.arguments import require_settings, spec_input
 from reid.cli.completion import script
 from reid.cli.output import print_loaded_spec, print_result
+from reid.cli.programs import FAMILY_PROGRAMS, family_of
 from reid.cli.running import switches
 from reid.errors import SpecError
 
@@ -20,14 +21,15 @@ from reid.errors import SpecError
 @click.command("default_specs", short_help="Write a commented spec template for each action.")
 @spec_input
 @switches
-def default_specs(file: Path | None, overrides: tuple[str, ...]) -> None:
+@click.pass_context
+def default_specs(context: click.Context, file: Path | None, overrides: tuple[str, ...]) -> None:
     """Write a commented template for each action: default_specs results_dir=DIR."""
     from reid.actions.result import ActionResult
     from reid.spec.load import load_spec, log_report
     from reid.spec.templates import default_specs as write
 
-    require_settings(overrides, "default_specs")
-    loaded = load_spec("default_specs", file, overrides)
+    require_settings(overrides, context.command_path)
+    loaded = load_spec("default_specs", file, overrides, family_of(context))
     log_report(loaded.report)
     folder = loaded.spec.results_dir
     if not folder:
@@ -36,7 +38,8 @@ def default_specs(file: Path | None, overrides: tuple[str, ...]) -> None:
             "one template for each action is written there",
             "add results_dir=DIR to the command, or set it in the file given to -e",
         )
-    print_result(ActionResult("default_specs", Path(folder), files=write(Path(folder))), as_json=False)
+    files = write(Path(folder), loaded.spec.family)
+    print_result(ActionResult("default_specs", Path(folder), files=files), as_json=False)
 
 
 @click.group()
@@ -62,8 +65,11 @@ def check(file: Path | None, overrides: tuple[str, ...], action: str | None, as_
 @click.option(
     "--docs", type=click.Path(path_type=Path), help="Write only the table of all keys, to this Markdown file."
 )
+@click.option(
+    "--family", type=click.Choice(FAMILY_PROGRAMS), default=FAMILY_PROGRAMS[0], show_default=True, help="Whose spec."
+)
 @switches
-def schema(out: Path | None, docs: Path | None) -> None:
+def schema(out: Path | None, docs: Path | None, family: str) -> None:
     """Write the spec's schemas, manifest and templates, and a JSON Schema for editors."""
     from reid.actions.result import ActionResult
     from reid.files import write_text
@@ -72,10 +78,10 @@ def schema(out: Path | None, docs: Path | None) -> None:
 
     files: dict[str, Path] = {}
     if docs is not None:
-        write_text(docs, reference_page())
+        write_text(docs, reference_page(family))
         files[docs.name] = docs
     if out is not None or docs is None:
-        files |= {file.name: file for file in write_schemas(out or Path())}
+        files |= {file.name: file for file in write_schemas(out or Path(), family)}
     print_result(ActionResult("schema", out or Path(), files=files), as_json=False)
 
 

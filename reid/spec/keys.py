@@ -137,6 +137,7 @@ def _key(path: str, field: FieldInfo, family: str) -> Key:
     extra: Any = field.json_schema_extra
     at_least, above, at_most = extra["ge"], extra["gt"], extra["le"]
     kind, optional, choices = _kind(field.annotation)
+    ours = extra["ours"] in (True, family)
     minimum, maximum = extra["tao_bounds"] or (at_least if at_least is not None else above, at_most)
     return Key(
         path=path,
@@ -156,10 +157,10 @@ def _key(path: str, field: FieldInfo, family: str) -> Key:
         math_cond=extra["math_cond"],
         depends_on=extra["depends_on"],
         parent_param=extra["parent_param"],
-        popular=extra["popular"],
+        popular=extra["popular"] and not ours,
         automl=extra["automl"],
         no_effect=extra["no_effect"],
-        ours=extra["ours"] in (True, family),
+        ours=ours,
         mandatory=extra["mandatory"],
     )
 

@@ -28,6 +28,9 @@ KEY_VARIABLE = "REID_ENCRYPTION_KEY"
 KEY_REFERENCE = f"${{oc.env:{KEY_VARIABLE}}}"
 """What stands for a passphrase wherever a spec is written down."""
 
+_SEVERAL = 3
+"""Keys of the other family from which on a file counts as one of its."""
+
 _UNSET: tuple[Any, ...] = (None, "", "???", {})
 
 
@@ -91,6 +94,7 @@ def load_spec(
     problems += more
 
     family = _family(family, [*in_file, *in_overrides])
+    _require_own_keys(in_file, family)
     aliases: list[Alias] = []
     warnings: list[str] = []
     chosen = _known(in_file, aliases, problems, family, one_layer=True)
@@ -176,6 +180,28 @@ def _family(asked: str, given: Sequence[Given]) -> str:
             f"run it with `{name}` in place of `{asked}`, or with `reid`, which takes both; or give a spec of {asked}",
         )
     return name
+
+
+def _require_own_keys(in_file: Sequence[Given], family: str) -> None:
+    """Refuses a file that was plainly written for the other family, without naming each of its keys.
+
+    Raises:
+        SpecError: several keys are not of this family, and are of one other.
+    """
+    for other in FAMILIES:
+        theirs = [one.path for one in in_file if _is_foreign(one.path, family, other)]
+        if len(theirs) >= _SEVERAL:
+            raise SpecError(
+                f"{len(theirs)} keys of {in_file[0].place.rpartition(',')[0]} are keys of {other}, such as {theirs[0]} "
+                f"and {theirs[1]}, and it was read as a spec of {family}",
+                "the families have other keys, and a file that does not name its family is taken for the one that is "
+                "asked for",
+                f"write family: {other} into it, or run it with `{other}`",
+            )
+
+
+def _is_foreign(path: str, family: str, other: str) -> bool:
+    return canonical(path, family) not in spec_keys(family) and path in spec_keys(other)
 
 
 def _known(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from itertools import groupby
 
 from reid.spec.families import FAMILIES, RE_IDENTIFICATION
-from reid.spec.keys import Key, spec_keys
+from reid.spec.keys import Key, section_paths, spec_keys
 from reid.spec.templates import shown_default
 
 _HEAD = """# The experiment spec of {family}
@@ -31,7 +30,10 @@ def reference_page(family: str = RE_IDENTIFICATION) -> str:
     names = FAMILIES[family]
     default = " (or nothing: it is the default)" if family == RE_IDENTIFICATION else ""
     parts = [_HEAD.format(family=family, page=names.page, default=default)]
-    for section, keys in groupby(spec_keys(family).values(), key=lambda key: key.path.rpartition(".")[0]):
+    for section in ("", *section_paths(family)):
+        keys = [key for path, key in spec_keys(family).items() if path.rpartition(".")[0] == section]
+        if not keys:
+            continue
         parts.append(f"\n## {section or 'Keys of no block'}\n")
         parts.append("| Key | Type | Default | Accepts | What it does |\n|---|---|---|---|---|")
         parts.extend(_row(key) for key in keys)

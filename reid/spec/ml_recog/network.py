@@ -36,6 +36,7 @@ class ModelSpec(NetworkSpec):
         description="Initial weights of trunk and embedder: a file, a URI (file://, https://, s3://), or "
         "package:NAME/FILE for a file of an installed package. Read over those of the two keys of parts.",
     )
+    input_channels: int = like(NetworkSpec, "input_channels", tao_bounds=(None, None))
     pretrained_trunk_path: str = key("", f"Initial weights of the trunk alone: {_WEIGHTS}")
     pretrained_embedder_path: str = key("", f"Initial weights of the embedder alone: {_WEIGHTS}")
     input_width: int = key(
