@@ -36,6 +36,17 @@ NO_NORM = ("model.backbone=test_vit", "model.neck=", "model.neck_feat=before", "
 """Batch norm multiplies the rounding of sums taken in another order by much in each step of so small a batch."""
 
 
+def require_same_training(one: Path, two: Path, *, rel: float) -> None:
+    """Fails unless two train folders hold the same files, weights and figures, but for rounding."""
+    assert names(one) == names(two)
+    ours, theirs = latest_weights(one), latest_weights(two)
+    assert ours.keys() == theirs.keys()
+    for name, weights in ours.items():
+        torch.testing.assert_close(theirs[name], weights, rtol=rel, atol=rel / 10, msg=name)
+    for a, b in zip(rows(one), rows(two), strict=True):
+        assert {k: float(v) for k, v in b.items()} == pytest.approx({k: float(v) for k, v in a.items()}, rel=10 * rel)
+
+
 def test_two_processes_train_like_one(make_spec: MakeSpec, tmp_path: Path) -> None:
     settings = (
         *PLAIN_STEPS, *NO_NORM, "train.num_epochs=2", "dataset.re_prob=1.0", "dataset.padding=4",
@@ -46,16 +57,21 @@ def test_two_processes_train_like_one(make_spec: MakeSpec, tmp_path: Path) -> No
     train(make_spec("train", tmp_path / "two", *settings, "train.num_gpus=2"))
 
     one, two = tmp_path / "one" / "train", tmp_path / "two" / "train"
-    assert names(one) == names(two)
-    ours, theirs = latest_weights(one), latest_weights(two)
-    assert ours.keys() == theirs.keys()
-    for name, weights in ours.items():
-        torch.testing.assert_close(theirs[name], weights, rtol=1e-5, atol=1e-6, msg=name)
-    for a, b in zip(rows(one), rows(two), strict=True):
-        assert {k: float(v) for k, v in b.items()} == pytest.approx({k: float(v) for k, v in a.items()}, rel=1e-4)
+    require_same_training(one, two, rel=1e-5)
     messages = [record["message"] for record in status(two)]
     assert messages.count("Starting Training Loop.") == 1  # one process writes
     assert "RANK" not in os.environ
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="no two CUDA devices")
+def test_two_gpus_train_like_one(make_spec: MakeSpec, tmp_path: Path) -> None:
+    settings = (*PLAIN_STEPS, *NO_NORM, "train.num_epochs=2", "device=cuda", "train.precision=fp32")
+    train(make_spec("train", tmp_path / "one", *settings))
+
+    train(make_spec("train", tmp_path / "two", *settings, "train.num_gpus=2", "train.gpu_ids=[0,1]"))
+
+    require_same_training(tmp_path / "one" / "train", tmp_path / "two" / "train", rel=1e-4)
 
 
 @pytest.mark.slow  # two more trainings; tests/model/test_whole_batch.py holds one step of batch norm to 1e-9

@@ -2,7 +2,7 @@
 
 Baseline (`plain.py`) and product take turns, each in a process of its own, on the same drawn JPEG files of 64 x 128;
 medians are shown. Product means the actions themselves, as a user runs them. `to-map` trains on the real pictures of
-`../shared/data/pku_reid` until the validation reaches a given mAP.
+`../shared/data/pku_reid` until the validation reaches a given mAP. `idle` measures how long a GPU stands still.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from reid.retrieval.ranking import rank  # noqa: E402
 from reid.spec.load import load_spec  # noqa: E402
 from reid.spec.re_identification import ReIdentificationSpec  # noqa: E402
 from tests.benchmarks import plain  # noqa: E402
+from tests.benchmarks.idle import idle_share  # noqa: E402
 
 PKU = ROOT.parent / "shared" / "data" / "pku_reid"
 STEPS = {
@@ -79,6 +80,35 @@ def table(repeats: int, names: tuple[str, ...]) -> None:
 def to_map(repeats: int) -> None:
     """Seconds of training until the validation's mAP reaches 0.45 on real pictures, EfficientNet-Lite0 at 128 x 64."""
     _print(["to-map"], repeats, unit="seconds")
+
+
+@main.command()
+@click.option("--network", type=click.Choice(list(STEPS)), default="resnet50")
+@click.option("--batch", default=128, help="Images in a step.")
+@click.option("--steps", default=180, help="Steps that are measured, after a quarter as many that are not.")
+def idle(network: str, batch: int, steps: int) -> None:
+    """Share of the time of a training's steps, ends of epochs included, in which no kernel ran on the GPU."""
+    if not torch.cuda.is_available():
+        raise click.ClickException("there is no CUDA device on this machine, so nothing can stand still")
+    with tempfile.TemporaryDirectory() as folder:
+        draw(Path(folder))
+        images = _linked(Path(folder) / "train", Path(folder) / "many", copies=12)
+        epochs = -(-2 * steps * batch // images)  # twice as many as are measured
+        spec = spec_of(
+            *(Path(folder), network, "device=cuda", f"dataset.train_dataset_dir={folder}/many"),
+            *(f"dataset.batch_size={batch}", f"train.num_epochs={epochs}", f"results_dir={folder}/results"),
+        )
+        share = idle_share(lambda: train(spec), skip=steps // 4, steps=steps)
+    click.echo(f"{network}, batch {batch}: no kernel ran in {share:.1%} of the time of {steps} steps")
+
+
+def _linked(folder: Path, to: Path, *, copies: int) -> int:
+    """Each image under several names, so that an epoch is as long as a real one; how many there are then."""
+    to.mkdir()
+    for path in sorted(folder.iterdir()):
+        for copy in range(copies):
+            (to / path.name.replace("_00.jpg", f"_{copy:02d}.jpg")).symlink_to(path)
+    return copies * len(list(folder.iterdir()))
 
 
 @main.command(hidden=True)

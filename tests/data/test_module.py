@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from reid.data.feeds import copied_ahead
+from reid.data.feeds import copied_ahead, feed_for
 from reid.data.module import EpochLoader, TrainingData
 from reid.data.side import Side
 
@@ -79,3 +79,19 @@ def test_a_batch_that_is_only_copied_ahead_does_not_count_as_given() -> None:
     next(iter(ahead))
 
     assert ahead.state_dict() == {"given": 1}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("keep", ["on", "off"])
+def test_a_gpu_is_given_the_batches_of_a_cpu_from_its_own_memory_or_from_the_hosts(keep: Literal["on", "off"]) -> None:
+    gpu = torch.device("cuda", 0)
+    rows = np.random.default_rng(3).integers(0, 24, (200, 8))
+    on_cpu = EpochLoader(rows, torch.tensor(LABELS), feed_for(PIXELS, torch.device("cpu"), "off"))
+    on_gpu = EpochLoader(rows, torch.tensor(LABELS, device=gpu), feed_for(PIXELS, gpu, keep))
+
+    for ours, theirs in zip(on_gpu, on_cpu, strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            assert isinstance(a, torch.Tensor)
+            assert a.is_cuda
+            assert torch.equal(a.cpu(), b)
