@@ -24,7 +24,7 @@ def read_class_map(path: Path) -> ClassMap:
         DataError: it cannot be read, is empty or no class map, or a folder or a name stands in it twice.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")  # without the mark that Windows sets
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"the class map {path} cannot be read ({error})", "", "give a text file that is there, in UTF-8"

@@ -197,7 +197,9 @@ def test_a_class_map_of_yaml_gives_the_names_and_keeps_the_numbers(tmp_path: Pat
     assert subset.classes == {1: "Zucchini", 2: "Aubergine"}  # 001 is text, and `no` is no Boolean
 
 
-@pytest.mark.parametrize("text", ["Zucchini\n\n Granny Smith \n", "- Zucchini\n- Granny Smith\n"])
+@pytest.mark.parametrize(
+    "text", ["Zucchini\n\n Granny Smith \n", "- Zucchini\n- Granny Smith\n", "\ufeffZucchini\r\nGranny Smith\r\n"]
+)
 def test_the_lines_of_a_class_map_name_the_folders_in_sorted_order(tmp_path: Path, text: str) -> None:
     folders(tmp_path / "data", b=1, a=1)
     (tmp_path / "map.txt").write_text(text)
