@@ -17,7 +17,7 @@ _TRAINING = ("", "train", "dataset")
 
 
 def settle(spec: ExperimentSpec, warnings: list[str]) -> dict[str, Any]:
-    """The keys that other keys overrule, by dotted name with their new values; each gets a warning.
+    """The keys that other keys overrule, by dotted name with their new values; what the user gave gets a warning.
 
     num_gpus and gpu_ids of each block agree afterwards (see `resolve_gpus`), and no interval is longer than the
     training, which would leave no checkpoint and no validation.
@@ -26,10 +26,11 @@ def settle(spec: ExperimentSpec, warnings: list[str]) -> dict[str, Any]:
     for name, block in (("train", spec.train), ("evaluate", spec.evaluate), ("inference", spec.inference)):
         count, ids = resolve_gpus(block.num_gpus, block.gpu_ids)
         if (count, ids) != (block.num_gpus, block.gpu_ids):
-            warnings.append(
-                f"{name}.num_gpus {block.num_gpus} and {name}.gpu_ids {list(block.gpu_ids)} disagree; "
-                f"the larger wins: {count} GPUs, {list(ids)}"
-            )
+            if {"num_gpus", "gpu_ids"} <= block.model_fields_set:  # a default disagrees with nobody
+                warnings.append(
+                    f"{name}.num_gpus {block.num_gpus} and {name}.gpu_ids {list(block.gpu_ids)} disagree; "
+                    f"the larger wins: {count} GPUs, {list(ids)}"
+                )
             changes |= {f"{name}.num_gpus": count, f"{name}.gpu_ids": ids}
     epochs = spec.train.num_epochs
     intervals = {"train.validation_interval": spec.train.validation_interval}

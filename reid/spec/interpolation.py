@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _RESOLVER = re.compile(r"(?<!\\)\$\{\s*([A-Za-z_][\w.]*)\s*:")
 _REFERENCE = re.compile(r"(?<!\\)\$\{\s*([A-Za-z_][\w.]*)\s*\}")
+_NO_VARIABLE = re.compile(r"Environment variable '([^']+)' not found")
+_NO_KEY = re.compile(r"Interpolation key '([^']+)' not found")
+_FULL_NAMES = "refer to keys by their full dotted name"
 
 
 def interpolate(
@@ -95,13 +98,23 @@ def _is_unset(path: str, everything: dict[str, Any], seen: tuple[str, ...]) -> b
 
 
 def _unresolved(given: Given, path: str, error: Exception) -> Problem:
-    return Problem(
-        f"{path} is {given.value!r} ({given.place}), which cannot be filled in",
-        str(error).splitlines()[0] if str(error) else type(error).__name__,
-        "set that environment variable, or give the value itself"
-        if "oc.env" in str(given.value)
-        else "refer to keys by their full dotted name, e.g. ${results_dir} or ${train.num_epochs}",
-    )
+    why, fix = _reason(str(error), path)
+    return Problem(f"{path} is {given.value!r} ({given.place}), which cannot be filled in", why, fix)
+
+
+def _reason(said: str, path: str) -> tuple[str, str]:
+    """Why a reference leads nowhere and what to do, from OmegaConf's words for it."""
+    if variable := _NO_VARIABLE.search(said):
+        name = variable[1]
+        why = f"the environment variable {name} is not set"
+        if path == "encryption_key":
+            return why, f"export {name}=... before the command; a passphrase does not belong into a spec"
+        return why, f"export {name}=... before the command, or give the value itself"
+    if unknown := _NO_KEY.search(said):
+        return f"there is no key {unknown[1]}", f"{_FULL_NAMES}, e.g. ${{results_dir}} or ${{train.num_epochs}}"
+    if "recursi" in said.lower():
+        return "the references lead back to the key itself", "give the value of one of them"
+    return "a reference is not closed, or is not of the form ${key}", f"{_FULL_NAMES}, e.g. ${{results_dir}}"
 
 
 def _refused(path: str, given: Given, resolver: str) -> Problem:

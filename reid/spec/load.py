@@ -97,8 +97,8 @@ def load_spec(
     _require_own_keys(in_file, family)
     aliases: list[Alias] = []
     warnings: list[str] = []
-    chosen = _known(in_file, aliases, problems, family, one_layer=True)
-    chosen |= _known(in_overrides, aliases, problems, family, one_layer=False)
+    chosen = _known(in_file, aliases, problems, family)
+    chosen |= _known(in_overrides, aliases, problems, family, warnings)
     values = interpolate(chosen, problems, warnings, family)
     values = _typed(values, chosen, warnings, family)
     spec = validate(values, {name: given.place for name, given in chosen.items()}, problems, family)
@@ -106,7 +106,7 @@ def load_spec(
         spec = validate(values | settle(spec, warnings), {}, problems, family) or spec
         check_keys_together(spec, action, problems, warnings)
     if problems or spec is None:
-        raise _error(problems, path)
+        raise _error(problems, path, singly=spec is None)
 
     keys = spec_keys(family)
     report = SpecReport(
@@ -205,9 +205,17 @@ def _is_foreign(path: str, family: str, other: str) -> bool:
 
 
 def _known(
-    layer: Iterable[Given], aliases: list[Alias], problems: list[Problem], family: str, *, one_layer: bool
+    layer: Iterable[Given],
+    aliases: list[Alias],
+    problems: list[Problem],
+    family: str,
+    last_counts: list[str] | None = None,
 ) -> dict[str, Given]:
-    """The layer's values by their canonical names; unknown names and contradictions become problems."""
+    """The layer's values by their canonical names; unknown names and contradictions become problems.
+
+    Args:
+        last_counts: receives contradictions as warnings, where the last of two values counts.
+    """
     chosen: dict[str, Given] = {}
     for given in layer:
         path = canonical(given.path, family)
@@ -219,14 +227,14 @@ def _known(
         if path != given.path:
             aliases.append(Alias(given.path, path, given.place))
         other = chosen.get(path)
-        if one_layer and other is not None and other.value != given.value:
-            problems.append(
-                Problem(
-                    f"{other.path} is {other.value!r} ({other.place}), {given.path} is {given.value!r} ({given.place})",
-                    "both are names of the same setting",
-                    f"keep one of them, best as {path}",
+        if other is not None and other.value != given.value:
+            found = f"{other.path} is {other.value!r} ({other.place}), {given.path} is {given.value!r} ({given.place})"
+            if last_counts is None:
+                problems.append(
+                    Problem(found, "both are names of the same setting", f"keep one of them, best as {path}")
                 )
-            )
+            elif path != "encryption_key":
+                last_counts.append(f"{found}; the last one counts")
         chosen[path] = given
     return chosen
 
@@ -275,10 +283,16 @@ def _literal(value: Any) -> Any:
     return escape(value) if isinstance(value, str) else value
 
 
-def _error(problems: list[Problem], file: Path | None) -> SpecError:
+def _error(problems: list[Problem], file: Path | None, *, singly: bool) -> SpecError:
+    """All problems in one.
+
+    Args:
+        singly: the values of single keys are wrong, so that no rule over several keys could be checked.
+    """
+    rest = "\nRules that look at several keys are checked once each of them is valid." if singly else ""
     if len(problems) == 1:
         (one,) = problems
-        return SpecError(one.found, one.why, one.fix)
+        return SpecError(one.found, one.why, (one.fix + rest).lstrip())
     lines = [
         f"{number}. " + ": ".join(part for part in (problem.found, problem.why) if part)
         for number, problem in enumerate(problems, 1)
@@ -287,7 +301,7 @@ def _error(problems: list[Problem], file: Path | None) -> SpecError:
     return SpecError(
         f"{len(problems)} problems in the spec" + (f" {file}" if file else "") + ":\n" + "\n".join(lines),
         "",
-        "\n".join(fixes),
+        ("\n".join(fixes) + rest).lstrip(),
     )
 
 

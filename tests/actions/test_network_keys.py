@@ -95,7 +95,10 @@ def test_a_circle_loss_says_that_its_labels_are_not_smoothed(make_spec: MakeSpec
     def warnings(*overrides: str) -> str:
         return " ".join(load_spec("train", None, [*places, *overrides]).report.warnings)
 
-    assert "model.label_smooth is true and model.id_loss_type is circle" in warnings("model.id_loss_type=circle")
+    assert "model.label_smooth is true and model.id_loss_type is circle" in warnings(
+        "model.id_loss_type=circle", "model.label_smooth=true"
+    )
+    assert "label_smooth" not in warnings("model.id_loss_type=circle")
     assert "label_smooth" not in warnings("model.id_loss_type=circle", "model.label_smooth=false")
     assert "label_smooth" not in warnings("model.id_loss_type=arcface")
 

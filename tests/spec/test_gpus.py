@@ -28,6 +28,13 @@ def test_num_gpus_on_the_command_line_keeps_the_ids_of_the_file(tmp_path):
     assert "train.num_gpus 1 and train.gpu_ids [2, 3] disagree" in loaded.report.warnings[0]
 
 
+@pytest.mark.parametrize("given", ["train.num_gpus=2", "train.gpu_ids=[0,1]"])
+def test_a_count_or_ids_alone_disagree_with_no_default(given):
+    loaded = load_spec("train", None, [given])
+    assert (loaded.spec.train.num_gpus, loaded.spec.train.gpu_ids) == (2, (0, 1))
+    assert loaded.report.warnings == ()
+
+
 def test_world_size_in_the_environment_never_rewrites_the_users_file(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "8")
     file = tmp_path / "spec.yaml"

@@ -151,6 +151,23 @@ def test_the_last_override_wins_and_all_win_over_the_file(tmp_path):
     assert load_spec("", file, ["train.seed=2", "train.seed=3"]).spec.train.seed == 3
 
 
+def test_a_setting_given_twice_on_the_command_line_with_two_values_is_a_warning():
+    report = load_spec("", None, ["train.num_epochs=3", "learning_rate=0.1", "train.num_epochs=4"]).report
+    assert report.warnings == (
+        "train.num_epochs is 3 (command line), train.num_epochs is 4 (command line); the last one counts",
+    )
+    assert load_spec("", None, ["train.num_epochs=3", "train.num_epochs=3"]).report.warnings == ()
+
+
+def test_wrong_values_hide_rules_over_several_keys_and_the_message_says_so(refused):
+    hidden = refused("", "train.num_epochs=none", "dataset.batch_size=10")
+    assert "batch_size" not in str(hidden)
+    assert hidden.fix.splitlines()[-1] == "Rules that look at several keys are checked once each of them is valid."
+    both = refused("", "train.epochs=3", "dataset.batch_size=10")  # an unknown key hides nothing
+    assert "2 problems" in both.found
+    assert "Rules that" not in both.fix
+
+
 def test_an_unset_override_takes_a_value_of_the_file_back(tmp_path):
     file = tmp_path / "spec.yaml"
     file.write_text("dataset: {batch_size: 8}\nevaluate: {checkpoint: a.pth}\nmodel: {neck: bnneck}\n")
@@ -179,6 +196,28 @@ def test_a_reference_may_name_an_environment_variable(monkeypatch):
     monkeypatch.setenv("REID_TEST_BUCKET", "s3://bucket")
     spec = load_spec("", None, ["dataset.train_dataset_dir=${oc.env:REID_TEST_BUCKET}/train.tar"]).spec
     assert spec.dataset.train_dataset_dir == "s3://bucket/train.tar"
+
+
+@pytest.mark.parametrize(
+    ("given", "why", "fix"),
+    [
+        ("results_dir=${oc.env:REID_NO_SUCH}", "the environment variable REID_NO_SUCH is not set", "or give the value"),
+        (
+            "encryption_key=${oc.env:REID_NO_SUCH}",
+            "the environment variable REID_NO_SUCH is not set",
+            "not belong into a spec",
+        ),
+        ("results_dir=${train.num_epoch}", "there is no key train.num_epoch", "full dotted name"),
+        ("export.onnx_file=${export.onnx_file}", "the references lead back to the key itself", "the value of one"),
+        ("results_dir=${results_dir", "a reference is not closed", "full dotted name"),
+    ],
+)
+def test_a_reference_that_cannot_be_filled_in_says_why_without_jargon(refused, given, why, fix):
+    error = refused("", given)
+    assert error.why.startswith(why)
+    assert fix in error.fix
+    if "oc.env" in given:
+        assert error.fix.startswith("export REID_NO_SUCH=... before the command")
 
 
 def test_text_around_an_unset_key_is_unset_and_never_a_path_from_the_root():
@@ -354,7 +393,7 @@ def test_a_passphrase_is_never_written_down_and_is_asked_for_in_the_environment(
     assert load_spec("", file).spec == spec
 
     monkeypatch.delenv("REID_ENCRYPTION_KEY")
-    with pytest.raises(SpecError, match=r"'REID_ENCRYPTION_KEY' not found.*set that environment variable"):
+    with pytest.raises(SpecError, match=r"REID_ENCRYPTION_KEY is not set\. export REID_ENCRYPTION_KEY="):
         load_spec("", file)
     assert load_spec("", file, ["encryption_key=given again"]).spec.encryption_key == "given again"
 

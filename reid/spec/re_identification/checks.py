@@ -55,7 +55,8 @@ def _check_center_loss(spec: ReIdentificationSpec, problems: list[Problem], warn
 def _check_head(spec: ReIdentificationSpec, warnings: list[str]) -> None:
     if spec.dataset.sampler == "triplet" and spec.model.metric_loss_type == "triplet":
         return  # no identity loss
-    if spec.model.id_loss_type == "circle" and spec.model.label_smooth:
+    asked = "label_smooth" in spec.model.model_fields_set and spec.model.label_smooth
+    if spec.model.id_loss_type == "circle" and asked:
         warnings.append(
             "model.label_smooth is true and model.id_loss_type is circle; the circle loss compares similarities with "
             "each other and has no labels to smooth: it is used without"
