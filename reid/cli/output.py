@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from reid.spec.load import LoadedSpec, SpecReport
 
 
-_FRACTIONS = ("cmc_rank_", "mAP", "mINP")
-"""How the names of figures begin that are fractions in files and per cent on a screen."""
+_FRACTIONS = re.compile(r"cmc_rank_|mAP|mINP|(\w+ )?(Precision at Rank 1|Mean Average Precision|r-Precision)$")
+"""How the names of figures begin that are fractions in files and per cent on a screen; TAO's of ml_recog are whole."""
 
 
 def print_result(result: ActionResult, *, as_json: bool) -> None:
@@ -42,8 +43,8 @@ def print_report(report: DatasetReport, *, as_json: bool) -> None:
     from reid.cli.dataset_table import across_rows, header, notes, subset_rows
 
     print_rows("images", subset_rows(report), header(report))
-    if report.across:
-        print_rows("query against gallery", across_rows(report.across))
+    if across := across_rows(report):
+        print_rows("query against gallery", across)
     for line in notes(report):
         click.echo(line)
     sys.stdout.flush()  # an error that follows goes to stderr, and must not stand before the table
@@ -103,7 +104,7 @@ def _figure(name: str, value: float | int | str) -> str:
         return str(value)
     if isinstance(value, int):
         return f"{value:,}"
-    if name.startswith(_FRACTIONS):
+    if _FRACTIONS.match(name):
         return f"{100 * value:.1f} %"
     return f"{value:.4f}" if 0.001 <= abs(value) < 10 or value == 0 else f"{value:.4g}"
 

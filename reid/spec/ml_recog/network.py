@@ -17,8 +17,8 @@ class ModelSpec(NetworkSpec):
 
     backbone: Annotated[str, StringConstraints(min_length=1)] = key(
         "resnet_50",
-        "Trunk: one of TAO's names (resnet_50, resnet_101, fan_tiny, fan_small, fan_base, fan_large, "
-        "nvdinov2_vit_large_legacy), or any timm name.",
+        "Trunk: TAO's names resnet_50, resnet_101 and nvdinov2_vit_large_legacy, or any timm name. TAO's fan_tiny, "
+        "fan_small, fan_base and fan_large are in no timm: the error names one of the same kind and size.",
         tao_type="categorical",
         tao_choices=(
             "resnet_50",
@@ -55,7 +55,7 @@ class ModelSpec(NetworkSpec):
     )
     feat_dim: int = key(
         256,
-        "Length of the embedding; FAN and DINOv2 under TAO's names keep the trunk's width instead.",
+        "Length of the embedding; nvdinov2_vit_large_legacy keeps the trunk's width instead, as in TAO.",
         ge=1,
         tao_bounds=(None, None),
     )
