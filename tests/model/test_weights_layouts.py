@@ -426,7 +426,7 @@ def test_every_pattern_of_the_tables_can_be_read_and_every_layout_has_a_name_of_
         for entry in (*layout.rules, *layout.left_out):
             re.compile(entry.source)
         targets = [rule.target.partition(".")[0] for rule in layout.rules]
-        assert set(targets) <= {"backbone", "reduction", "neck", "jigsaw", "parts", r"\1"}
+        assert set(targets) <= {"backbone", "embedder", "reduction", "neck", "jigsaw", "parts", r"\1"}
     assert len({layout.name for layout in LAYOUTS}) == len(LAYOUTS)
     assert LAYOUTS[-1].signs == ()
     assert all(wrapper.endswith(".") for wrapper in WRAPPERS)

@@ -134,7 +134,7 @@ OWN = Layout(
     "reid",
     "a checkpoint of this package",
     signs=(r"^network\.backbone\.",),
-    rules=(Rule(r"((?:parts\.\d+\.)?(?:reduction|neck)|jigsaw)\.(.+)", r"\1.\2"),),
+    rules=(Rule(r"((?:parts\.\d+\.)?(?:reduction|neck)|jigsaw|embedder)\.(.+)", r"\1.\2"),),
     left_out=(LeftOut(r"side\.table", _OTHER_CAMERAS), LeftOut(r"parts\.\d+\.classifier\..+", _OTHER_IDENTITIES)),
 )
 TAO = Layout(
@@ -149,6 +149,41 @@ TAO = Layout(
         *_MMSEG_SWIN,
     ),
     left_out=_MMSEG_SWIN_LEFT_OUT,
+)
+
+
+def _embedder(prefix: str) -> tuple[Rule, ...]:
+    """TAO's names of its embedders of metric learning, behind a prefix: one linear layer, or the dual head."""
+    return (
+        Rule(rf"{prefix}net\.0\.(weight|bias)", r"embedder.\1"),
+        *(
+            Rule(
+                rf"{prefix}classifier_feat{number or ''}\.{place}\.(weight|bias)",
+                rf"embedder.blocks.{block}.{layer}.\1",
+            )
+            for block, number in enumerate((0, 2, 3, 4))
+            for place, layer in ((0, "fc1"), (2, "fc2"))
+        ),
+        Rule(rf"{prefix}embedding_fc\.0\.(weight|bias)", r"embedder.norm.\1"),
+        Rule(rf"{prefix}embedding_fc\.1\.(weight|bias)", r"embedder.fc.\1"),
+    )
+
+
+_SAME_LAYER = "it is the layer net.0 under a second name"
+
+TAO_RECOGNITION = Layout(
+    "tao-ml-recog",
+    "TAO's metric-learning recognition",  # NVIDIA/tao_pytorch_backend, cv/ml_recog/model/backbone.py
+    signs=(r"(^|\.)embedder\.(net\.0|classifier_feat\.0|weight$|blocks\.0\.fc1)",),
+    rules=(*_embedder(r"embedder\."), Rule(r"embedder\.((?:blocks|norm|fc)\..+|weight|bias)", r"embedder.\1")),
+    left_out=(LeftOut(r"embedder\.last_linear\..+", _SAME_LAYER),),
+)
+TAO_RECOGNITION_V1 = Layout(
+    "tao-ml-recog-1",
+    "the first version of TAO's metric-learning recognition, a Sequential of trunk and embedder",
+    signs=(r"^0\..+", r"^1\.net\.0\.weight$"),
+    rules=(Rule(r"0\.(.+)", r"backbone.\1"), *_embedder(r"1\.")),
+    left_out=(LeftOut(r"1\.last_linear\..+", _SAME_LAYER),),
 )
 FAST_REID = Layout(
     "fast-reid",
@@ -299,6 +334,8 @@ BY_ORDER = Layout("order", "another program's names, by the order and shapes of 
 LAYOUTS = (
     OWN,
     TAO,
+    TAO_RECOGNITION,
+    TAO_RECOGNITION_V1,
     FAST_REID,
     TRANSREID,
     SOLIDER,

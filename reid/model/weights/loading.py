@@ -22,15 +22,19 @@ from reid.model.weights.mapping import map_by_order, map_names
 from reid.model.weights.parts import take_parts
 from reid.model.weights.positions import converted
 from reid.model.weights.reading import read_weights
-from reid.model.weights.report import Mismatch, WeightReport, some
+from reid.model.weights.report import Mismatch, WeightReport, by_reason, some
 
 log = logging.getLogger(__name__)
 
-_LEAST = 0.5
+LEAST = 0.5
+"""Share of a part's tensors that a file must have, to count as a file of that network."""
+
 _UNKNOWN = "the network has no tensor of this name"
 
 
-def load_file(network: ReidNetwork, path: Path, *, source: str = "", encryption_key: str = "") -> WeightReport:
+def load_file(
+    network: ReidNetwork, path: Path, *, source: str = "", encryption_key: str = "", leave_out: str = ""
+) -> WeightReport:
     """Fills a network from a file of this or another program; the ID classifier is left out.
 
     Args:
@@ -39,12 +43,13 @@ def load_file(network: ReidNetwork, path: Path, *, source: str = "", encryption_
             images behind a file of another program are taken to be of timm's size for the network.
         source: what to call the file; its path when not given.
         encryption_key: passphrase, needed for an encrypted checkpoint of this package alone.
+        leave_out: why nothing but the backbone shall be taken; "" to take what else fits.
 
     Raises:
         CheckpointError: not a weights file, or under half of the backbone's tensors match.
     """
     weights, origin = read_weights(path, encryption_key=encryption_key)
-    return _fill(network, weights, source or str(path), origin=origin, sha256=sha256_of(path))
+    return _fill(network, weights, source or str(path), origin=origin, sha256=sha256_of(path), leave_out=leave_out)
 
 
 def load_imagenet(network: ReidNetwork) -> WeightReport:
@@ -82,6 +87,7 @@ def _fill(
     *,
     origin: NetworkSettings | None = None,
     sha256: str = "",
+    leave_out: str = "",
 ) -> WeightReport:
     """Fills the network with what fits of `weights`, which `origin`, where known, describes."""
     backbone: nn.Module = network.backbone
@@ -91,7 +97,7 @@ def _fill(
     if not theirs.keys() & own.keys() and (ordered := map_by_order(weights, own)):
         found, theirs = ordered, ordered.backbone
     taken = {name: tensor for name, tensor in theirs.items() if name in own and tensor.shape == own[name].shape}
-    if len(taken) < _LEAST * len(own):
+    if len(taken) < LEAST * len(own):
         raise CheckpointError(
             f"{len(taken)} of the backbone's {len(own)} tensors are in {source}, read as {found.layout.title}. "
             f"It has for example {some(sorted(weights))}; wanted for example {some(sorted(own))}",
@@ -100,7 +106,7 @@ def _fill(
         )
     backbone.load_state_dict(taken, strict=False)
     network.backbone_loaded()
-    parts, refused = take_parts(network, found.parts)
+    parts, refused = ((), dict.fromkeys(found.parts, leave_out)) if leave_out else take_parts(network, found.parts)
     not_taken = refused | dict.fromkeys(theirs.keys() - own.keys(), _UNKNOWN)
     report = WeightReport(
         source=source,
@@ -114,7 +120,7 @@ def _fill(
             Mismatch(name, tuple(theirs[name].shape), tuple(own[name].shape))
             for name in sorted(theirs.keys() & own.keys() - taken.keys())
         ),
-        left_out=_by_reason(
+        left_out=by_reason(
             found.left_out | {found.origins.get(name, name): reason for name, reason in not_taken.items()}
         ),
         sha256=sha256,
@@ -130,11 +136,3 @@ def _fill(
 def _without_counters(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Without the batch counters of batch norms: they are no weights, and files of older programs lack them."""
     return {name: tensor for name, tensor in weights.items() if not name.endswith("num_batches_tracked")}
-
-
-def _by_reason(reasons: dict[str, str]) -> dict[str, tuple[str, ...]]:
-    """Names by the reason they share; both in alphabetical order."""
-    return {
-        reason: tuple(sorted(name for name in reasons if reasons[name] == reason))
-        for reason in sorted(set(reasons.values()))
-    }

@@ -12,11 +12,10 @@ from reid.data.http_source import HttpSource
 from reid.errors import SpecError
 
 _PACKAGE = "package:"
-_KEY = "model.pretrained_model_path"
 _SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".tar")
 
 
-def weights_file(location: str, *, cache_dir: Path) -> Path:
+def weights_file(location: str, *, cache_dir: Path, key: str = "model.pretrained_model_path") -> Path:
     """The file on this machine that `location` names.
 
     Args:
@@ -24,6 +23,7 @@ def weights_file(location: str, *, cache_dir: Path) -> Path:
             each of its versions; or `package:NAME/FILE`: a file of an installed package, where NAME is what it is
             installed or imported by and FILE its path inside, from the end as far as it is unambiguous.
         cache_dir: where fetched files go.
+        key: of the spec that says it, for messages.
 
     Raises:
         SpecError: it is a folder, or no such package or file in it is installed.
@@ -31,14 +31,14 @@ def weights_file(location: str, *, cache_dir: Path) -> Path:
         StorageError: the cache is not writable.
     """
     if location.startswith(_PACKAGE):
-        path = _in_package(location)
+        path = _in_package(location, key)
     elif scheme_of(location):
         path = fetch(location, cache_dir=cache_dir)
     else:
         path = Path(location).expanduser()
     if path.is_dir():
         raise SpecError(
-            f"{_KEY}={label_of(location)} is a folder",
+            f"{key}={label_of(location)} is a folder",
             "weights are one file",
             f"give the file itself; those that look like weights there: {_weights_in(path.iterdir())}",
         )
@@ -50,25 +50,25 @@ def label_of(location: str) -> str:
     return HttpSource(location).label if scheme_of(location) in ("http", "https") else location
 
 
-def _in_package(location: str) -> Path:
+def _in_package(location: str, key: str) -> Path:
     name, _, inside = location.removeprefix(_PACKAGE).partition("/")
     if not name or not inside:
         raise SpecError(
-            f"{_KEY}={location} names no file of a package",
+            f"{key}={location} names no file of a package",
             "both the package and the file in it are needed",
-            f"write {_KEY}={_PACKAGE}NAME/FILE.pth",
+            f"write {key}={_PACKAGE}NAME/FILE.pth",
         )
     files = _files_of(name)
     if not files:
         raise SpecError(
-            f"{_KEY}={location}, and no package {name} is installed here",
+            f"{key}={location}, and no package {name} is installed here",
             "its files are looked for in the environment that runs this",
-            f"install it (pip install {name}), or give a file with {_KEY}=FILE",
+            f"install it (pip install {name}), or give a file with {key}=FILE",
         )
     found = sorted(path for path in files if path.as_posix().endswith(f"/{inside}"))
     if len(found) != 1:
         raise SpecError(
-            f"{_KEY}={location}, and the package {name} has {len(found) or 'no'} such files",
+            f"{key}={location}, and the package {name} has {len(found) or 'no'} such files",
             "" if not found else "one is needed: " + ", ".join(map(str, found[:5])),
             f"give its path inside of the package; files there that look like weights: {_weights_in(files)}",
         )

@@ -1,4 +1,4 @@
-"""What a network takes from a source beside its backbone: the reduction to feat_dim, the neck, those of a jigsaw."""
+"""What a network takes from a source beside its backbone: reduction or embedder, the neck, those of a jigsaw."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from torch import Tensor
 if TYPE_CHECKING:
     from reid.model.network import ReidNetwork
 
-_PART = re.compile(r"((?:parts\.\d+\.)?(?:reduction|neck)|jigsaw)\..+")
+_PART = re.compile(r"((?:parts\.\d+\.)?(?:reduction|neck)|jigsaw|embedder)\..+")
 _KEYS = {
     "reduction": "model.feat_dim, model.reduce_feat_dim",
+    "embedder": "model.backbone, model.feat_dim",
     "neck": "model.neck, model.feat_dim",
     "jigsaw": "model.jpm",
     "parts": "model.jpm",
@@ -22,7 +23,7 @@ _KEYS = {
 
 
 def take_parts(network: ReidNetwork, tensors: dict[str, Tensor]) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Fills reduction, neck and those of a jigsaw, each whole or not at all.
+    """Fills reduction or embedder, neck and those of a jigsaw, each whole or not at all.
 
     A neck's statistics are those of the vectors that reach it: it is taken only behind the source's own reduction, or
     where neither side has one.

@@ -28,11 +28,12 @@ class WeightReport:
         title: the same in words.
         loaded: tensors of the backbone that were taken.
         total: tensors of the backbone.
-        parts: what was taken beside the backbone: "reduction", "neck".
+        parts: what was taken beside the backbone: "reduction", "embedder", "neck".
         missing: tensors of the backbone that the source does not have.
         mismatched: tensors of the backbone that have another shape there.
         left_out: names in the source that were not taken, by the reason why.
         sha256: of the file; "" where there is none.
+        module: "embedder" where all this is said of the embedder instead of the backbone.
     """
 
     source: str
@@ -45,9 +46,10 @@ class WeightReport:
     mismatched: tuple[Mismatch, ...]
     left_out: dict[str, tuple[str, ...]]
     sha256: str = ""
+    module: str = "backbone"
 
     def __str__(self) -> str:
-        taken = ", ".join([f"{self.loaded} of {self.total} backbone tensors", *self.parts])
+        taken = ", ".join([f"{self.loaded} of {self.total} {self.module} tensors", *self.parts])
         lines = [f"{taken} from {self.source}, read as {self.title}"]
         if self.missing:
             lines.append(f"not in it: {some(self.missing)}")
@@ -62,7 +64,7 @@ class WeightReport:
             "source": self.source,
             "sha256": self.sha256,
             "layout": self.layout,
-            "backbone_tensors": self.total,
+            f"{self.module}_tensors": self.total,
             "loaded": self.loaded,
             "parts": list(self.parts),
             "missing": list(self.missing),
@@ -72,6 +74,14 @@ class WeightReport:
             ],
             "left_out": [{"why": reason, "names": list(names)} for reason, names in self.left_out.items()],
         }
+
+
+def by_reason(reasons: dict[str, str]) -> dict[str, tuple[str, ...]]:
+    """Names by the reason they share, for `left_out`; both in alphabetical order."""
+    return {
+        reason: tuple(sorted(name for name in reasons if reasons[name] == reason))
+        for reason in sorted(set(reasons.values()))
+    }
 
 
 def some(names: tuple[str, ...] | list[str], count: int = 3) -> str:
