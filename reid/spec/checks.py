@@ -73,20 +73,33 @@ def check_keys_together(spec: ExperimentSpec, action: str, problems: list[Proble
         )
     training = action in _TRAINING
     if training:
-        _check_batch(spec, action, problems)
+        _check_batch(spec, action, problems, warnings)
         _check_early_stopping(spec, problems)
         _check_frozen_backbone(spec, warnings)
     if isinstance(spec, ReIdentificationSpec) and training:
         check_re_identification(spec, problems, warnings)
     if isinstance(spec, MlRecogSpec):
-        check_recognition(spec, problems, warnings, training=training)
+        check_recognition(spec, action, problems, warnings, training=training)
 
 
-def _check_batch(spec: ExperimentSpec, action: str, problems: list[Problem]) -> None:
-    """Whole identities in the batch of each GPU, and two or more in all, which the triplet loss compares."""
+def _check_batch(spec: ExperimentSpec, action: str, problems: list[Problem], warnings: list[str]) -> None:
+    """Whole identities in the batch of each GPU, and two or more in all, which the triplet loss compares.
+
+    Where no action is named and the batch is the default, a spec of evaluation must not be refused for it.
+    """
     size_key, instances_key = spec.names["batch_size"], spec.names["num_instances"]
     if action in BLOCKS and size_key.partition(".")[0] not in BLOCKS[action]:
         return
+    problem = _batch_problem(spec, size_key, instances_key)
+    if problem is None:
+        return
+    if action or spec.gpus > 1 or spec.is_given(size_key) or spec.is_given(instances_key):
+        problems.append(problem)
+    else:
+        warnings.append(f"train will be refused: {problem.found}; {problem.fix}")
+
+
+def _batch_problem(spec: ExperimentSpec, size_key: str, instances_key: str) -> Problem | None:
     batch, instances, gpus = spec.batch_size, spec.num_instances, spec.gpus
     share = batch // spec.value(size_key)  # how many batches of the key's size are one batch
     unit = instances * gpus
@@ -95,21 +108,18 @@ def _check_batch(spec: ExperimentSpec, action: str, problems: list[Problem]) -> 
         across = f" on each of {gpus} GPUs" if gpus > 1 and share == 1 else ""
         below, above = max(batch // unit * unit, smallest) // share, max(-(-batch // unit) * unit, smallest) // share
         sizes = f"{size_key}={below} or {above}" if below != above else f"{size_key}={above}"
-        problems.append(
-            Problem(
-                f"{size_key} {batch // share} is not a multiple of {instances_key} {instances}{across}",
-                f"a batch holds whole {spec.nouns} of {_last(instances_key)} images each",
-                f"use {sizes}, or another {_last(instances_key)}",
-            )
+        return Problem(
+            f"{size_key} {batch // share} is not a multiple of {instances_key} {instances}{across}",
+            f"a batch holds whole {spec.nouns} of {_last(instances_key)} images each",
+            f"use {sizes}, or another {_last(instances_key)}",
         )
-    elif batch < smallest:
-        problems.append(
-            Problem(
-                f"{size_key} {batch // share} with {instances_key} {instances} is one {spec.noun} in a batch",
-                f"the triplet loss compares different {spec.nouns}, so it needs two or more",
-                f"use {size_key}={smallest // share} or more, or fewer {_last(instances_key)}",
-            )
+    if batch < smallest:
+        return Problem(
+            f"{size_key} {batch // share} with {instances_key} {instances} is one {spec.noun} in a batch",
+            f"the triplet loss compares different {spec.nouns}, so it needs two or more",
+            f"use {size_key}={smallest // share} or more, or fewer {_last(instances_key)}",
         )
+    return None
 
 
 def _check_early_stopping(spec: ExperimentSpec, problems: list[Problem]) -> None:

@@ -92,6 +92,12 @@ with warnings.catch_warnings():
                 found = getattr(found, name)
             return found
 
+        def is_given(self, path: str) -> bool:
+            """Whether a dotted key was set, be it to its default."""
+            section, _, name = path.rpartition(".")
+            found: Section = self.value(section) if section else self
+            return name in found.model_fields_set
+
         @property
         def gpus(self) -> int:
             """Processes of a training: its GPUs on all machines."""

@@ -194,6 +194,15 @@ def test_the_default_batch_of_one_class_is_refused_before_training_with_the_size
     assert load("", action="dataset").spec.train.batch_size == 4  # the batch is no business of the data
 
 
+def test_a_check_for_no_action_warns_of_the_default_batch_and_refuses_one_that_was_given(load, refused):
+    loaded = load(INFERENCE, action="")
+    assert loaded.report.warnings == (
+        "train will be refused: train.batch_size 4 with dataset.num_instance 4 is one class in a batch; "
+        "use train.batch_size=8 or more, or fewer num_instance",
+    )
+    assert "is one class in a batch" in refused("train.batch_size=4", action="").found
+
+
 def test_a_batch_that_is_no_multiple_of_its_classes_names_those_that_are(refused):
     error = refused("train.batch_size=18")
     assert error.found == "train.batch_size 18 is not a multiple of dataset.num_instance 4"

@@ -10,14 +10,21 @@ _PATCHES_OF_14 = ("patch14", "nvdinov2")
 """Parts of the names of trunks that cut images into patches of 14 pixels."""
 
 
-def check_recognition(spec: MlRecogSpec, problems: list[Problem], warnings: list[str], *, training: bool) -> None:
+def check_recognition(
+    spec: MlRecogSpec, action: str, problems: list[Problem], warnings: list[str], *, training: bool
+) -> None:
     """Adds what is wrong with the values, and what does less than it seems to.
 
     Args:
+        spec: with valid values.
+        action: the verb it is for; empty for all.
+        problems: receives what is wrong.
+        warnings: receives what does less than it seems to.
         training: whether the rules of training apply.
     """
     _check_input(spec, problems, training=training)
-    if "opset_version" in spec.export.model_fields_set and spec.export.opset_version < OLDEST_OPSET:
+    asked = action in ("", "export") and spec.is_given("export.opset_version")
+    if asked and spec.export.opset_version < OLDEST_OPSET:
         warnings.append(
             f"export.opset_version {spec.export.opset_version} is below the oldest operator set that is written; "
             f"{OLDEST_OPSET} is used"
@@ -30,7 +37,7 @@ def check_recognition(spec: MlRecogSpec, problems: list[Problem], warnings: list
 def _check_input(spec: MlRecogSpec, problems: list[Problem], *, training: bool) -> None:
     backbone = spec.model.backbone
     steps: tuple[int, ...] = (32, 14)
-    if training or "backbone" in spec.model.model_fields_set:  # else the network is that of a checkpoint
+    if training or spec.is_given("model.backbone"):  # else the network is that of a checkpoint
         steps = (14,) if any(part in backbone for part in _PATCHES_OF_14) else (32,)
     words = " or ".join(str(step) for step in steps)
     for name, size in (("input_width", spec.model.input_width), ("input_height", spec.model.input_height)):
