@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from reid.report.svg import Axis, Chart, linear_axis
 from reid.report.templating import percent
+from reid.report.words import PEOPLE, Words
 from reid.retrieval.embeddings import IntArray
 from reid.retrieval.metrics import CMC_RANKS, Float64Array
 from reid.retrieval.verification import Verification
@@ -71,15 +72,16 @@ def average_precision_chart(average_precision: Float64Array) -> Markup:
     return chart.draw()
 
 
-def roc_chart(verification: Verification) -> Markup:
+def roc_chart(verification: Verification, words: Words = PEOPLE) -> Markup:
     """True against false positive rate; false positives on a logarithmic axis, since only small rates are of use."""
     fpr, tpr = verification.false_positive_rate, verification.true_positive_rate
     # One pair is the smallest rate that can be seen.
     smallest = max(_SMALLEST_RATE, min(1e-2, 10.0 ** np.floor(np.log10(1 / verification.num_different))))
     decades = range(0, round(np.log10(smallest)) - 1, -1 if smallest > 1e-5 else -2)  # their words must not touch
+    ticks = [(10.0**n, f"{100 * 10.0**n:g} %") for n in decades]
     chart = Chart(
-        Axis("different people accepted", smallest, 1.0, [(10.0**n, f"{100 * 10.0**n:g} %") for n in decades], True),
-        linear_axis("same person accepted (%)", 0, 100),
+        Axis(f"different {words.others} accepted", smallest, 1.0, ticks, True),
+        linear_axis(f"same {words.one} accepted (%)", 0, 100),
         f"Receiver operating characteristic: equal error rate {percent(verification.equal_error_rate)}; "
         + ", ".join(f"{percent(value)} at {100 * rate:g} %" for rate, value in verification.tpr_at.items()),
     )

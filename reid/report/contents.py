@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,7 @@ def fill(
     gallery: Embeddings,
     images: ImageSource,
     *,
+    first: Sequence[Sequence[str]] = (),
     budget_bytes: int,
 ) -> tuple[RankedLists, Album, Coverage]:
     """As many queries as may be listed, and as many of their pictures as then fit.
@@ -63,6 +65,7 @@ def fill(
         query: labels and paths.
         gallery: labels and paths.
         images: the picture behind a path.
+        first: groups of further pictures of the page, which come before those of the queries.
         budget_bytes: for lists and pictures together, as they stand in the page.
     """
     precision = evaluation.per_query.average_precision
@@ -77,7 +80,9 @@ def fill(
         listed = max(1, min(listed - 1, int(0.95 * listed * budget_bytes * _LISTS_SHARE / size)))
     groups = [lists.paths_of(row) for row in lists.rows.tolist()]
     positions = 8 * sum(map(len, groups))  # of pictures, not in the lists yet
-    album = Album(images, (path for group in groups for path in group), budget_bytes - size - positions)
+    wanted = (path for group in (*first, *groups) for path in group)
+    album = Album(images, wanted, budget_bytes - size - positions)
+    album.add(first)
     pictured = album.add(groups)
     coverage = Coverage(
         queries=ranking.num_queries,

@@ -52,6 +52,14 @@ def interval(bounds: tuple[float, float] | None) -> str:
     return f"[{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]" if bounds else ""
 
 
+def shortened(name: str, longest: int = 26) -> str:
+    """A name of at most that many characters: a longer one keeps both ends, since names often differ in the last."""
+    if len(name) <= longest:
+        return name
+    tail = (longest - 1) // 2
+    return f"{name[: longest - 1 - tail]}\N{HORIZONTAL ELLIPSIS}{name[-tail:]}"
+
+
 def counted(number: int, noun: str = "", plural: str = "") -> str:
     """3368 as "3,368", and with a noun "3,368 queries" or "1 query"; the plural is given where it is not noun + s."""
     if not noun:
@@ -71,7 +79,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters.update(percent=percent, interval=interval, counted=counted)
+    pages.filters.update(percent=percent, interval=interval, counted=counted, shortened=shortened)
     return pages
 
 

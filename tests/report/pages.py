@@ -16,6 +16,7 @@ from reid.report.page import write_report
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.evaluation import Evaluation, evaluate_ranking
 from reid.retrieval.ranking import Ranking
+from reid.retrieval.recognition_evaluation import evaluate_recognition
 from tests.retrieval.scenes import Scene
 
 
@@ -43,6 +44,18 @@ def noise(path: str) -> Image.Image:
     return Image.fromarray(np.random.default_rng(list(path.encode())).integers(0, 256, (128, 64, 3), dtype=np.uint8))
 
 
+def many_classes(classes: int) -> Scene:
+    """Random classes, two queries and two references each on average, so that most of them are confused."""
+    rng = np.random.default_rng(1)
+
+    def side(letter: str) -> Embeddings:
+        pids = rng.integers(1, classes + 1, 2 * classes)
+        vectors = rng.normal(size=(2 * classes, 4)).astype(np.float32)
+        return Embeddings(vectors, pids, 0 * pids, tuple(f"{letter}{row}.jpg" for row in range(2 * classes)))
+
+    return Scene(side("q"), side("g"), l2_normalise=True)
+
+
 def measured(scene: Scene, **options: Any) -> tuple[Ranking, Evaluation]:
     """The ranking of a scene with its figures."""
     ranking = scene.rank(**options)
@@ -55,11 +68,15 @@ def write(
     *,
     title: str = "Drawn people",
     protocol: dict[str, str] | None = None,
+    names: dict[int, str] | None = None,
     images: Callable[[str], Image.Image | None] = plain,
     **options: Any,
 ) -> str:
-    """The text of the scene's page, which is written to `path`."""
+    """The text of the scene's page, which is written to `path`; with names it is one of classes."""
     ranking, evaluation = measured(scene, **options)
+    recognition = None
+    if names is not None:
+        recognition = evaluate_recognition(ranking, scene.query, scene.gallery, names, l2_normalise=scene.l2_normalise)
     write_report(
         path,
         evaluation=evaluation,
@@ -68,6 +85,7 @@ def write(
         gallery=scene.gallery,
         title=title,
         protocol=protocol or {"distance": ranking.distance, "exclude": ranking.exclude},
+        recognition=recognition,
         images=images,
     )
     return path.read_text(encoding="utf-8")

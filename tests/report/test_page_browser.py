@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests import oracles
-from tests.report.pages import named, write
+from tests.report.pages import many_classes, named, write
 from tests.retrieval.scenes import Scene, scattered
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -141,6 +142,7 @@ def test_filters_by_camera_and_identity_leave_only_those(page, scene):
     page.fill("#pid", "77")
     assert _status(page) == "No query fits these filters."
     page.click("text=Show all")
+    page.wait_for_selector(".row")  # a form is reset before its fields are read again
     assert _status(page).startswith("25 of 40 queries")
 
 
@@ -198,6 +200,7 @@ def test_past_the_drawn_queries_the_viewer_goes_on_and_focus_follows(page):
     page.locator(".row").nth(24).locator(".tile").first.click()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Escape")
+    page.wait_for_function("!document.activeElement.closest('dialog') && document.querySelectorAll('.row').length > 25")
     assert page.evaluate("[...document.querySelectorAll('.row')].indexOf(document.activeElement.closest('.row'))") == 25
 
 
@@ -281,8 +284,6 @@ def test_nothing_moves_for_those_who_asked_for_that(browser, address):
 
 
 def test_labels_that_look_like_markup_stay_text(browser, tmp_path):
-    from dataclasses import replace
-
     attack = "<img src=x onerror=document.title='caught'>"
     scene = scattered(3)
     scene = replace(scene, query=replace(scene.query, paths=(attack,) * 12))
@@ -298,3 +299,43 @@ def test_without_scripts_the_figures_are_there_and_the_lists_are_explained(brows
     with Watched(browser, address, java_script_enabled=False) as page:
         assert page.locator(".cards .value").count() == 9
         assert page.locator("noscript").is_visible()
+
+
+@pytest.fixture(scope="module")
+def class_address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A page of 40 classes with names as long as products have."""
+    path = tmp_path_factory.mktemp("classes") / "report.html"
+    names = {pid: f"Unsweetened organic product number {pid}" for pid in range(1, 41)}
+    write(path, many_classes(40), names=names, exclude="none")
+    return path.as_uri()
+
+
+def test_the_table_of_classes_sorts_by_a_click_and_turns_round_by_another(browser, class_address):
+    with Watched(browser, class_address) as page:
+        assert page.locator("[data-picture] img").count() == 36  # 12 examples
+        column = "[...document.querySelectorAll('#class-table tbody tr')].map((row) => row.cells[5].dataset.value)"
+        heading = page.locator("#class-table th", has_text="queries")
+        heading.locator("button").click()
+        assert heading.get_attribute("aria-sort") == "ascending"
+        assert page.evaluate(column) == sorted(page.evaluate(column), key=int)
+        heading.locator("button").click()
+        assert page.evaluate(column) == sorted(page.evaluate(column), key=int, reverse=True)
+        page.locator("#class-table th button", has_text="class").first.click()
+        assert page.locator("#class-table tbody th").nth(1).inner_text().endswith("number 2")
+
+
+def test_classes_are_found_by_a_part_of_their_names(browser, class_address):
+    with Watched(browser, class_address) as page:
+        page.fill("#pid", "NUMBER 7")
+        names = page.locator(".row h3").all_text_contents()
+        assert set(names) == {"Unsweetened organic product number 7"}
+        assert page.locator("#camera").is_hidden()
+        page.locator(".row .tile").nth(1).click()
+        assert "P(same class)" in page.locator("#viewer-other-words").inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_of_classes_fits_a_phone(browser, class_address, scheme):
+    options = {"viewport": {"width": 360, "height": 740}, "color_scheme": scheme, "has_touch": True}
+    with Watched(browser, class_address, **options) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") == 360

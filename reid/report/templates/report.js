@@ -30,24 +30,33 @@
     return list;
   }
 
-  const describe = (side) => `identity ${side.pid}, camera ${side.camera}`;
+  // In a page of classes an identity has a name, and no camera is told.
+  const className = (side) => data.classes[side.pid];
+  const short = (side) => data.classes ? className(side) : `id ${side.pid}`;
+  const identity = (side) => data.classes ? className(side) : `Identity ${side.pid}`;
+  const describe = (side) => data.classes ? className(side) : `identity ${side.pid}, camera ${side.camera}`;
+  const where = (side) => data.classes ? "" : `c${side.camera}`;
   const galleryImage = (at) => ({
     pid: data.gallery.pid[at], camera: data.gallery.camera[at], name: data.gallery.name[at], picture: data.gallery.picture[at],
   });
 
+  function picture(position, words) {
+    const image = element("img");
+    image.src = `data:${data.mime};base64,${data.pictures[position]}`;
+    image.alt = words;
+    image.decoding = "async";
+    return image;
+  }
+
   // Fills a frame: the picture or a plate with the identity, and the verdict as colour, shape and word.
   function fill(frame, side, kind, right) {
     frame.classList.remove("is-right", "is-wrong");
-    if (side.picture >= 0) {
-      const image = element("img");
-      image.src = `data:${data.mime};base64,${data.pictures[side.picture]}`;
-      image.alt = `${kind}: ${describe(side)}`;
-      image.decoding = "async";
-      frame.replaceChildren(image);
-    } else {
-      frame.replaceChildren(element("span", "", `id ${side.pid}`));
-    }
-    if (right === undefined) return frame;
+    if (side.picture >= 0) frame.replaceChildren(picture(side.picture, `${kind}: ${describe(side)}`));
+    else frame.replaceChildren(element("span", "", short(side)));
+    return right === undefined ? frame : verdict(frame, right);
+  }
+
+  function verdict(frame, right) {
     frame.classList.add(right ? "is-right" : "is-wrong");
     const mark = element("span", "mark", right ? "✓" : "✗");
     mark.setAttribute("aria-hidden", "true");
@@ -65,7 +74,7 @@
   }
 
   function drawRow(query) {
-    const head = element("div", "row-head", element("h3", "", `Identity ${query.pid}, camera ${query.camera}`));
+    const head = element("div", "row-head", element("h3", "", data.classes ? className(query) : `Identity ${query.pid}, camera ${query.camera}`));
     if (query.matches) {
       head.append(
         element("span", "ap", `AP ${percent(query.ap)}`),
@@ -75,12 +84,12 @@
       head.append(element("span", "ap", "not scored: no match in the gallery"));
     }
     head.append(element("span", "name small muted", query.name));
-    const own = element("span", "words", element("b", "", "query"), element("br"), `c${query.camera}`);
+    const own = element("span", "words", element("b", "", "query"), element("br"), where(query));
     const strip = element("div", "strip", tile(query, 0, fill(element("span", "picture is-query"), query, "Query"), own));
     const list = element("ol", "tiles");
     candidates(query).forEach((found, i) => {
       const side = galleryImage(found.at);
-      const words = element("span", "words", element("b", "", found.rank.toLocaleString("en")), ` c${side.camera}`, element("br"), found.distance.toFixed(3));
+      const words = element("span", "words", element("b", "", found.rank.toLocaleString("en")), " " + where(side), element("br"), found.distance.toFixed(3), ...(data.classes ? [element("br"), className(side)] : []));
       const frame = fill(element("span", "picture"), side, "Gallery", found.right);
       list.append(element("li", found.later ? "later" : "", tile(query, i + 1, frame, words)));
     });
@@ -118,7 +127,7 @@
     const wanted = pid.value.trim();
     chosen = data.queries.filter((query) =>
       (!camera.value || String(query.camera) === camera.value) &&
-      (!wanted || String(query.pid) === wanted.replace(/^0+(?=\d)/, "")) &&
+      (!wanted || (data.classes ? className(query).toLowerCase().includes(wanted.toLowerCase()) : String(query.pid) === wanted.replace(/^0+(?=\d)/, ""))) &&
       (!result.value || RESULTS[result.value](query)));
     chosen.sort(ORDERS[order.value]);
     rows.replaceChildren();
@@ -142,7 +151,7 @@
     seen = { query, place };
     const list = candidates(query);
     const found = list[place - 1];
-    byId("viewer-title").textContent = query.matches ? `Identity ${query.pid}, AP ${percent(query.ap)}` : `Identity ${query.pid}, not scored`;
+    byId("viewer-title").textContent = `${identity(query)}, ${query.matches ? `AP ${percent(query.ap)}` : "not scored"}`;
     fill(byId("viewer-query"), query, "Query");
     byId("viewer-query-words").replaceChildren(element("strong", "", "Query"), element("br"), describe(query), element("br"), query.name);
     const other = byId("viewer-other").parentElement;
@@ -152,7 +161,7 @@
       fill(byId("viewer-other"), side, "Gallery", found.right);
       const words = [element("strong", "", `Rank ${found.rank.toLocaleString("en")}: ${found.right ? "right" : "wrong"}`), element("br"), describe(side),
         element("br"), `distance ${found.distance.toFixed(4)}`];
-      if (found.same !== null) words.push(element("br"), `P(same person) ${found.same}\u00a0%`);
+      if (found.same !== null) words.push(element("br"), `P(same ${data.words.one}) ${found.same}\u00a0%`);
       byId("viewer-other-words").replaceChildren(...words, element("br"), side.name);
     }
     byId("previous").disabled = place === 0;
@@ -181,6 +190,32 @@
     rows.children[at].querySelector(`[data-place="${seen.place}"]`).focus();
   }
 
+  // The table of classes: a click on a heading sorts by it, another turns the order round.
+  function sortable(table) {
+    const headings = [...table.tHead.rows[0].cells];
+    headings.forEach((heading, column) => {
+      const value = heading.classList.contains("text")
+        ? (row) => row.cells[column].textContent
+        : (row) => Number(row.cells[column].dataset.value);
+      const compare = (a, b) => (typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b);
+      const button = element("button", "sort", ...heading.childNodes);
+      button.type = "button";
+      button.addEventListener("click", () => {
+        const sign = heading.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+        headings.forEach((other) => other.removeAttribute("aria-sort"));
+        heading.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
+        const body = table.tBodies[0];
+        body.append(...[...body.rows].sort((a, b) => sign * compare(value(a), value(b))));
+      });
+      heading.replaceChildren(button);
+    });
+  }
+
+  document.querySelectorAll("table.sortable").forEach(sortable);
+  for (const frame of document.querySelectorAll("[data-picture]")) {
+    if (frame.dataset.picture >= 0) frame.replaceChildren(picture(frame.dataset.picture, frame.dataset.words));
+    if (!frame.classList.contains("is-query")) verdict(frame, frame.classList.contains("is-right"));
+  }
   const cameras = [...new Set(data.queries.map((query) => query.camera))].sort((a, b) => a - b);
   controls.camera.append(...cameras.map((camera) => new Option(camera, camera)));
   document.documentElement.style.setProperty("--aspect", data.aspect);

@@ -1,0 +1,66 @@
+"""Everything that is measured of recognition on one ranking, in one object for files, pictures and pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reid.retrieval.class_table import ClassTable, class_table
+from reid.retrieval.clusters import cluster_agreement
+from reid.retrieval.embeddings import Embeddings
+from reid.retrieval.ranking import Ranking
+from reid.retrieval.recognition import Average, RecognitionMetrics, measure_recognition
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What a ranking of references is worth.
+
+    Attributes:
+        metrics: headline figures.
+        table: class by class.
+    """
+
+    metrics: RecognitionMetrics
+    table: ClassTable
+
+    def to_dict(self, prefix: str = "") -> dict[str, Any]:
+        """What `metrics.json` says of it: plain JSON, figures under TAO's names."""
+        metrics = self.metrics
+        return {
+            **metrics.figures(prefix),
+            "average_over": metrics.average,
+            "k": metrics.k,
+            "classes": len(self.table.classes),
+            "classes_scored": metrics.num_classes,
+        }
+
+
+def evaluate_recognition(
+    ranking: Ranking,
+    query: Embeddings,
+    gallery: Embeddings,
+    names: Mapping[int, str],
+    *,
+    average: Average = "queries",
+    l2_normalise: bool = True,
+    seed: int = 0,
+) -> Recognition:
+    """Measures a ranking of references.
+
+    Args:
+        ranking: of query against gallery.
+        query: vectors and labels of the queries.
+        gallery: labels of the references.
+        names: of the classes.
+        average: over queries, or over classes.
+        l2_normalise: unit vectors are clustered.
+        seed: of the clusters.
+
+    Raises:
+        DataError: no query's class has a reference.
+    """
+    clusters = cluster_agreement(query, l2_normalise=l2_normalise, seed=seed)
+    metrics = measure_recognition(ranking, query, average=average, clusters=clusters)
+    return Recognition(metrics, class_table(ranking, query, gallery, names))
