@@ -1,17 +1,21 @@
 """Everything this package raises on purpose.
 
-    ReidError                    anything below; exit code 1
-    ├── SpecError                the experiment spec or the command line is wrong; exit code 2
-    ├── DataError                images, names, identities or embeddings cannot be used; exit code 2
-    │   └── ArchiveError         an archive is truncated, unsafe or of an unknown kind
-    ├── FetchError               a source could not be reached, or refused us
-    ├── CheckpointError          a checkpoint is missing, damaged or of another network
-    ├── StorageError             the disk is full or not writable; final names are untouched
-    ├── ExportError              the exported network does not equal the trained one
-    ├── TrackingError            MLflow cannot be reached or does not know the run or model
-    └── PromotionRefused         the challenger is not better than the champion
+    ReidError                  1  anything below
+    ├── SpecError              2  the experiment spec or the command line is wrong
+    ├── DataError              2  images, names, identities or embeddings cannot be used
+    │   └── ArchiveError       2  an archive is truncated, unsafe or of an unknown kind
+    ├── CheckpointError        2  a checkpoint is missing, damaged or of another network
+    ├── FetchError             1  a source could not be reached, or refused us
+    │   └── NoSuchSource       2  there is nothing at that address
+    ├── StorageError           1  the disk is full or not writable; final names are untouched
+    ├── ExportError            1  the exported network does not equal the trained one
+    ├── TrackingError          1  MLflow cannot be reached or does not know the run or model
+    └── PromotionRefused       1  the challenger is not better than the champion
 
-    Terminated                   SIGTERM asked this process to stop; a SystemExit, exit code 143
+    Terminated               143  SIGTERM asked this process to stop; a SystemExit
+
+The number is the exit code of the command line: 2 where what the user gave must be changed, a spec, data or a file that
+was named; 1 where the same command may succeed another time, in another place or for another model.
 
 Each ReidError has three parts: what was found (numbers, place), why that cannot work, what to do next. `str()` joins
 them.
@@ -57,12 +61,20 @@ class ArchiveError(DataError):
     """An archive is truncated, would write outside its folder, is larger than allowed, or is of an unknown kind."""
 
 
-class FetchError(ReidError):
-    """A source could not be reached, refused the credentials, or does not exist."""
-
-
 class CheckpointError(ReidError):
     """A checkpoint is missing, ambiguous, damaged, or belongs to another network."""
+
+    exit_code = 2
+
+
+class FetchError(ReidError):
+    """A source could not be reached, or refused the credentials."""
+
+
+class NoSuchSource(FetchError):
+    """There is nothing at the address of a source, or it is no address that can be fetched."""
+
+    exit_code = 2
 
 
 class StorageError(ReidError):

@@ -236,6 +236,14 @@ def test_an_unforeseen_error_is_one_line_and_debug_shows_where_it_comes_from(tmp
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_a_file_that_is_named_wrongly_exits_with_2(tmp_path, capsys):
+    picture, gallery = tmp_path / "a.jpg", tmp_path / "absent.parquet"
+    assert main(["search", str(picture), "--gallery", str(gallery)]) == 2
+    assert main(["export", f"results_dir={tmp_path}", f"export.checkpoint={tmp_path}/absent.pth"]) == 2
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 2
+    capsys.readouterr()
+
+
 def test_log_lines_go_to_stderr_and_the_command_leaves_no_handler_behind(tmp_path, capsys):
     before = list(logging.getLogger("reid").handlers)
     assert main(["default_specs", f"results_dir={tmp_path}", "learning_rate=0.1"]) == 0

@@ -21,10 +21,18 @@ def test_message_leaves_out_empty_parts_and_keeps_given_punctuation():
     assert str(ReidError("gone")) == "gone."
 
 
-def test_bad_specs_and_bad_data_exit_with_2_and_the_rest_with_1():
+def test_what_the_user_must_change_exits_with_2_and_the_rest_with_1():
     with_2 = {kind.__name__ for kind in ALL if kind.exit_code == 2}
-    assert with_2 == {"SpecError", "DataError", "ArchiveError"}
+    assert with_2 == {"SpecError", "DataError", "ArchiveError", "CheckpointError", "NoSuchSource"}
     assert {kind.exit_code for kind in ALL} == {1, 2}
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_the_tree_gives_each_error_its_exit_code(kind):
+    (line,) = [
+        line for line in (errors.__doc__ or "").splitlines() if f"{kind.__name__} " in line and "  " in line[20:]
+    ]
+    assert line.split(kind.__name__)[1].split()[0] == str(kind.exit_code)
 
 
 @pytest.mark.parametrize("kind", ALL)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs `reid`; gives the exit code: 0, 2 for a bad spec or bad data, 130 for Ctrl-C, 1 for all else."""
+    """Runs `reid`; gives the exit code: 0, or that of `reid.errors`; 130 for Ctrl-C."""
     from reid.cli.app import reid_group
     from reid.cli.running import run_group
 

@@ -15,7 +15,7 @@ from reid.data.s3_folder import fetch_s3_folder
 from reid.data.s3_source import S3Source, s3_client
 from reid.data.sources import MissingObject
 from reid.data.transfer import Patience, download
-from reid.errors import FetchError
+from reid.errors import FetchError, NoSuchSource
 
 DEFAULT_PATIENCE = Patience()
 
@@ -33,7 +33,8 @@ def fetch(
         patience: how long a failing transfer is tried again.
 
     Raises:
-        FetchError: no network, no such object or bucket, credentials missing or refused, larger than `max_bytes`.
+        NoSuchSource: there is no such object or bucket, or it is no address of a known kind.
+        FetchError: no network, credentials missing or refused, larger than `max_bytes`.
         StorageError: the disk is full or the cache not writable.
     """
     scheme = scheme_of(location)
@@ -45,7 +46,7 @@ def fetch(
         return download(source, name=name, cache_dir=cache_dir, max_bytes=max_bytes, patience=patience)
     if scheme == "s3":
         return _s3(location, cache_dir=cache_dir, max_bytes=max_bytes, patience=patience)
-    raise FetchError(
+    raise NoSuchSource(
         f"{location} begins with {scheme or 'no scheme'}",
         "only file://, http://, https:// and s3:// can be fetched",
         "use one of them, or a path on this machine",
@@ -62,20 +63,20 @@ def _local(location: str) -> Path:
     parts = urlsplit(location)
     path = Path(url2pathname(parts.path))
     if parts.netloc not in ("", "localhost"):
-        raise FetchError(
+        raise NoSuchSource(
             f"{location} names the machine {parts.netloc}",
             "a file:// URI is read on this machine only",
             f"write file:///{parts.netloc}{parts.path} if the first part is a folder, with three slashes",
         )
     if not path.exists():
-        raise FetchError(f"{location} does not exist: there is no {path}", "", "check the path")
+        raise NoSuchSource(f"{location} does not exist: there is no {path}", "", "check the path")
     return path
 
 
 def _s3(location: str, *, cache_dir: Path, max_bytes: int | None, patience: Patience) -> Path:
     bucket, _, key = location.partition("://")[2].partition("/")
     if not bucket:
-        raise FetchError(f"{location} names no bucket", "", "write s3://bucket/path/to/archive.tar.gz")
+        raise NoSuchSource(f"{location} names no bucket", "", "write s3://bucket/path/to/archive.tar.gz")
     client = s3_client()
     absent: FetchError | None = None
     if key and not key.endswith("/"):

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from reid.data.sources import CHUNK_BYTES, CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Stream, TransientError, content_range
-from reid.errors import FetchError
+from reid.errors import FetchError, NoSuchSource
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class HttpSource:
         try:
             response = self._pool.request("GET", self.url, headers=headers, preload_content=False, decode_content=False)
         except urllib3.exceptions.LocationParseError as error:
-            raise FetchError(f"{self.label} is not a valid address", "", "correct it") from error
+            raise NoSuchSource(f"{self.label} is not a valid address", "", "correct it") from error
         except urllib3.exceptions.MaxRetryError as error:
             if isinstance(error.reason, urllib3.exceptions.SSLError):
                 raise FetchError(
@@ -94,7 +94,7 @@ class HttpSource:
         if status in (408, 425, 429) or status >= 500:
             raise TransientError(f"the server answered {status}")
         if status in (404, 410):
-            raise FetchError(f"{self.label} does not exist (the server answered {status})", "", "check the address")
+            raise NoSuchSource(f"{self.label} does not exist (the server answered {status})", "", "check the address")
         if status in (401, 403):
             raise FetchError(
                 f"the server refused {self.label} (it answered {status})",

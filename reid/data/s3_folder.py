@@ -19,7 +19,7 @@ from reid.data.images import is_image
 from reid.data.progress import amount, progress
 from reid.data.s3_source import S3Client, S3Source, s3_errors
 from reid.data.transfer import Patience, receive, refuse_larger, verify, with_retries
-from reid.errors import FetchError, StorageError
+from reid.errors import FetchError, NoSuchSource, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def fetch_s3_folder(
         raise absent or FetchError(f"nothing lies under {label}", "", "check the path after the bucket")
     images = [entry for entry in keys if is_image(Path(entry.key))]
     if not images:
-        raise FetchError(
+        raise NoSuchSource(
             f"no image lies under {label}; its first objects are {', '.join(entry.relative for entry in keys[:3])}",
             "images end in .jpg, .jpeg, .png, .bmp or .webp",
             "name one archive among them, or the folder that holds the images",

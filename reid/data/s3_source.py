@@ -18,7 +18,7 @@ from reid.data.sources import (
     TransientError,
     content_range,
 )
-from reid.errors import FetchError
+from reid.errors import FetchError, NoSuchSource
 
 S3Client = Any
 """boto3 makes the class of its clients at run time."""
@@ -133,7 +133,7 @@ def _refuse_s3(label: str, error: Any) -> NoReturn:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     bucket = label.removeprefix("s3://").split("/", 1)[0]
     if code == "NoSuchBucket":
-        raise FetchError(
+        raise NoSuchSource(
             f"the bucket {bucket} of {label} does not exist",
             "",
             "check the name, and AWS_ENDPOINT_URL_S3 if the bucket is not on AWS",

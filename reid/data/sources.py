@@ -11,14 +11,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from reid.errors import FetchError
+from reid.errors import NoSuchSource
 
 CHUNK_BYTES = 1 << 20
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
 
 
-class MissingObject(FetchError):
+class MissingObject(NoSuchSource):
     """There is no object of this key. It may still be the "folder" above other keys."""
 
 

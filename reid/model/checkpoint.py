@@ -172,6 +172,12 @@ def read_tensors(path: Path, *, encryption_key: str = "") -> Any:
                 "loading it would run code from the file, so it is refused",
                 "if you trust its origin, load it once in a program of your own and save its state_dict alone",
             ) from error
+        if not _begins_as_torch_file(path):
+            raise CheckpointError(
+                f"{path} is no checkpoint ({path.stat().st_size:,} bytes)",
+                "it does not begin as the files of torch.save do",
+                "check the path; a training's own checkpoints are the .pth files in its folder",
+            ) from error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if "weights only load failed" in reason.lower():  # what PyTorch goes on to advise there is unsafe
             reason = "it does not have the form of a torch file"
@@ -180,3 +186,10 @@ def read_tensors(path: Path, *, encryption_key: str = "") -> Any:
             "the file is truncated or is not a torch file",
             "take another checkpoint from the same folder, or copy the file again",
         ) from error
+
+
+def _begins_as_torch_file(path: Path) -> bool:
+    """Whether the first bytes are those of a zip archive, a pickle, or one of our encrypted files, or none are left."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    return not start or start.startswith((b"PK", b"\x80")) or is_encrypted(path)

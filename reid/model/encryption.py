@@ -131,7 +131,7 @@ def decrypt(path: Path, passphrase: str) -> io.BytesIO:
         if not hmac.compare_digest(master.check, check):
             raise CheckpointError(
                 f"{path} does not open with this encryption_key",
-                "it was encrypted with another passphrase",
+                "it was encrypted with another passphrase, or the file is damaged at its beginning",
                 "give the passphrase of its training; without it nobody can read the file",
             )
         cipher = _cipher(master, file_salt)

@@ -15,12 +15,16 @@ ANSWER_S = 4.0
 
 
 @contextmanager
-def hub_or_cache() -> Iterator[None]:
-    """Sets the hub's client offline where the hub does not answer: weights in the cache load, others fail at once."""
+def hub_or_cache() -> Iterator[bool]:
+    """Sets the hub's client offline where the hub does not answer: weights in the cache load, others fail at once.
+
+    Gives whether it answers.
+    """
     before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = before or not _answers()
+    answers = not before and _answers()
+    constants.HF_HUB_OFFLINE = not answers
     try:
-        yield
+        yield answers
     finally:
         constants.HF_HUB_OFFLINE = before
 
@@ -29,10 +33,6 @@ def _answers() -> bool:
     try:
         get_session().head(constants.ENDPOINT, timeout=ANSWER_S)
     except Exception as error:  # the client's library, and with it the classes of its errors, changes between versions
-        log.warning(
-            "%s does not answer (%s): looking for weights in the local cache",
-            constants.ENDPOINT,
-            type(error).__name__,
-        )
+        log.debug("%s does not answer: %s", constants.ENDPOINT, error)
         return False
     return True

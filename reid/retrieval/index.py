@@ -131,6 +131,6 @@ def _faiss() -> Any:
         raise SpecError(
             "--index faiss, and faiss is not installed",
             "the index is made by that library",
-            "install the extra `index` of this package, or search exactly with --index exact",
+            "pip install faiss-cpu, or search exactly with --index exact",
         ) from error
     return faiss

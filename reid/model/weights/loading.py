@@ -13,7 +13,7 @@ from pathlib import Path
 import timm
 from torch import Tensor, nn
 
-from reid.errors import CheckpointError
+from reid.errors import CheckpointError, FetchError, ReidError
 from reid.files import sha256_of
 from reid.model.hub import hub_or_cache
 from reid.model.network import ReidNetwork
@@ -56,7 +56,8 @@ def load_imagenet(network: ReidNetwork) -> WeightReport:
     """Fills a network's backbone with timm's own ImageNet weights, from its hub or local cache.
 
     Raises:
-        CheckpointError: timm has no such weights, or the hub cannot be reached.
+        CheckpointError: timm has no such weights.
+        FetchError: the hub cannot be reached, and the weights are not in the cache.
     """
     name = network.settings.backbone
     if name in OSNETS or name == NV_DINOV2:
@@ -66,18 +67,24 @@ def load_imagenet(network: ReidNetwork) -> WeightReport:
             f"fetch {'torchreid' if name in OSNETS else 'NVIDIA'}'s file of this network and give it with "
             'model.pretrained_model_path=FILE, or ask for random weights with model.pretrain_choice=""',
         )
-    try:
-        with hub_or_cache():
+    with hub_or_cache() as answers:
+        try:
             weights = timm.create_model(timm_name(name), pretrained=True, num_classes=0).state_dict()
-    except Exception as error:  # the hub's client raises many kinds; every one means: no weights
-        raise CheckpointError(
-            f"model.pretrain_choice=imagenet, and timm's weights of {timm_name(name)} cannot be had here "
-            f"({type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else 'no detail'})",
-            "starting from random weights instead would be a different experiment without saying so",
-            "give a file with model.pretrained_model_path=FILE, or ask for random weights with "
-            'model.pretrain_choice=""',
-        ) from error
+        except Exception as error:  # the hub's client raises many kinds; every one means: no weights
+            raise _not_to_be_had(timm_name(name), error, answers=answers) from error
+    if not answers:
+        log.warning("timm's hub cannot be reached from here: the weights of %s are of the local cache", timm_name(name))
     return _fill(network, weights, f"timm ({timm_name(name)})")
+
+
+def _not_to_be_had(name: str, error: Exception, *, answers: bool) -> ReidError:
+    found = f"model.pretrain_choice=imagenet, and timm's weights of {name} cannot be had here"
+    why = "starting from random weights instead would be a different experiment without saying so"
+    fix = 'give a file with model.pretrained_model_path=FILE, or ask for random weights with model.pretrain_choice=""'
+    if not answers:
+        return FetchError(f"{found}: timm's hub cannot be reached, and its local cache has none", why, fix)
+    detail = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    return CheckpointError(f"{found} ({detail})", why, fix)
 
 
 def _fill(
@@ -98,11 +105,8 @@ def _fill(
         found, theirs = ordered, ordered.backbone
     taken = {name: tensor for name, tensor in theirs.items() if name in own and tensor.shape == own[name].shape}
     if len(taken) < LEAST * len(own):
-        raise CheckpointError(
-            f"{len(taken)} of the backbone's {len(own)} tensors are in {source}, read as {found.layout.title}. "
-            f"It has for example {some(sorted(weights))}; wanted for example {some(sorted(own))}",
-            "most of the network would start from random weights",
-            f"check that model.backbone={network.settings.backbone} is the network the file was made with",
+        raise _of_another_network(
+            source, weights, network.settings.backbone, f"{len(taken)} of the {len(own)}", found.layout.title, origin
         )
     backbone.load_state_dict(taken, strict=False)
     network.backbone_loaded()
@@ -131,6 +135,24 @@ def _fill(
             "%s has another shape of this tensor, which therefore starts from random values: %s", source, tensor
         )
     return report
+
+
+def _of_another_network(
+    source: str, weights: dict[str, Tensor], backbone: str, share: str, title: str, origin: NetworkSettings | None
+) -> CheckpointError:
+    why = "most of the network would start from random weights"
+    if origin is not None and origin.backbone != backbone:
+        return CheckpointError(
+            f"{source} is a checkpoint of model.backbone={origin.backbone}, and has {share} tensors of {backbone}",
+            why,
+            f"set model.backbone={origin.backbone}, or give a file of {backbone}",
+        )
+    return CheckpointError(
+        f"{source}, read as {title}, has {share} tensors of model.backbone={backbone}; "
+        f"in it are {some(sorted(weights))}",
+        why,
+        "check that this is the network the file was made with",
+    )
 
 
 def _without_counters(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -26,7 +26,7 @@ def weights_file(location: str, *, cache_dir: Path, key: str = "model.pretrained
         key: of the spec that says it, for messages.
 
     Raises:
-        SpecError: it is a folder, or no such package or file in it is installed.
+        SpecError: it is missing or a folder, or no such package or file in it is installed.
         FetchError: the URI cannot be fetched.
         StorageError: the cache is not writable.
     """
@@ -41,6 +41,12 @@ def weights_file(location: str, *, cache_dir: Path, key: str = "model.pretrained
             f"{key}={label_of(location)} is a folder",
             "weights are one file",
             f"give the file itself; those that look like weights there: {_weights_in(path.iterdir())}",
+        )
+    if not path.is_file():
+        raise SpecError(
+            f"{key}={location}: there is no such file",
+            "the network starts from the weights in it",
+            "check the path",
         )
     return path
 
