@@ -100,6 +100,7 @@ def write_report(
             "headlines": _recognition_headlines(recognition.metrics) if recognition else _headlines(evaluation),
             "recognition": recognition.metrics if recognition else None,
             "section": section,
+            "open_set": recognition.open_set if recognition else None,
             "picture": partial(picture_of, album),
             "has_intervals": bool(evaluation.intervals),
             "verification": verification,

@@ -9,6 +9,7 @@ from typing import Any
 from reid.retrieval.class_table import ClassTable, class_table
 from reid.retrieval.clusters import cluster_agreement
 from reid.retrieval.embeddings import Embeddings
+from reid.retrieval.open_set import OpenSet, measure_open_set
 from reid.retrieval.ranking import Ranking
 from reid.retrieval.recognition import Average, RecognitionMetrics, measure_recognition
 
@@ -20,10 +21,12 @@ class Recognition:
     Attributes:
         metrics: headline figures.
         table: class by class.
+        open_set: from which distance on a query shows none of the classes; None where it cannot be measured.
     """
 
     metrics: RecognitionMetrics
     table: ClassTable
+    open_set: OpenSet | None = None
 
     def to_dict(self, prefix: str = "") -> dict[str, Any]:
         """What `metrics.json` says of it: plain JSON, figures under TAO's names."""
@@ -34,6 +37,7 @@ class Recognition:
             "k": metrics.k,
             "classes": len(self.table.classes),
             "classes_scored": metrics.num_classes,
+            "open_set": self.open_set.to_dict() if self.open_set else None,
         }
 
 
@@ -46,6 +50,7 @@ def evaluate_recognition(
     average: Average = "queries",
     l2_normalise: bool = True,
     seed: int = 0,
+    memory_bytes: int = 2**30,
 ) -> Recognition:
     """Measures a ranking of references.
 
@@ -55,12 +60,16 @@ def evaluate_recognition(
         gallery: labels of the references.
         names: of the classes.
         average: over queries, or over classes.
-        l2_normalise: unit vectors are clustered.
+        l2_normalise: unit vectors are clustered and compared.
         seed: of the clusters.
+        memory_bytes: working memory of a block of distances.
 
     Raises:
         DataError: no query's class has a reference.
     """
     clusters = cluster_agreement(query, l2_normalise=l2_normalise, seed=seed)
     metrics = measure_recognition(ranking, query, average=average, clusters=clusters)
-    return Recognition(metrics, class_table(ranking, query, gallery, names))
+    # A query that is a reference itself would be nearest to itself.
+    apart = ranking.exclude == "none"
+    limit = measure_open_set(query, gallery, l2_normalise=l2_normalise, memory_bytes=memory_bytes) if apart else None
+    return Recognition(metrics, class_table(ranking, query, gallery, names), limit)

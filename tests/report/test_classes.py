@@ -32,6 +32,7 @@ def test_the_page_leads_with_taos_figures_and_names_classes(scene, tmp_path):
     assert "Precision at Rank 133.3 %" in words  # one of three queries
     assert "Is this the same class?" in words
     assert "right: same class" in words
+    assert "None of these: nearest reference at" in words
     assert "By pair of cameras" not in words
     assert "person" not in words
 
