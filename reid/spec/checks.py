@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from reid.spec.document import Problem
 from reid.spec.experiment import ExperimentSpec
 from reid.spec.gpus import resolve_gpus
 from reid.spec.keys import BLOCKS
 from reid.spec.ml_recog import MlRecogSpec
 from reid.spec.ml_recog.checks import check_recognition
+from reid.spec.problems import Problem
 from reid.spec.re_identification import ReIdentificationSpec
 from reid.spec.re_identification.checks import check_re_identification
 

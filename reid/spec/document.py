@@ -11,6 +11,10 @@ import yaml
 
 from reid.errors import SpecError
 from reid.spec.keys import key_of_any_family
+from reid.spec.problems import Problem
+
+UNSET: tuple[Any, ...] = (None, "", "???", {})
+"""What stands for "not set" in TAO's files."""
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -30,15 +34,6 @@ class Given:
     value: Any
     raw: str | None
     place: str
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong, in the three parts of our errors."""
-
-    found: str
-    why: str = ""
-    fix: str = ""
 
 
 def read_file(file: Path) -> tuple[list[Given], list[Problem]]:

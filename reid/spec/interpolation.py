@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from reid.spec.document import Given, Problem
+from reid.spec.document import Given
 from reid.spec.families import RE_IDENTIFICATION
 from reid.spec.keys import nested, spec_keys
+from reid.spec.problems import Problem
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

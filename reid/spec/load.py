@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from reid.errors import SpecError
-from reid.spec.aliases import canonical, canonical_value, nearest
 from reid.spec.checks import check_keys_together, settle
-from reid.spec.document import Given, Problem, read_file, read_overrides
+from reid.spec.document import read_file, read_overrides
 from reid.spec.experiment import ExperimentSpec
-from reid.spec.families import FAMILIES, RE_IDENTIFICATION
+from reid.spec.family_choice import family_of, require_own_keys
 from reid.spec.interpolation import escape, interpolate
-from reid.spec.keys import section_paths, spec_keys
+from reid.spec.keys import spec_keys
+from reid.spec.naming import Alias, known_values, typed_values
+from reid.spec.problems import error_of
 from reid.spec.validate import validate
 
 log = logging.getLogger(__name__)
@@ -27,20 +27,6 @@ KEY_VARIABLE = "REID_ENCRYPTION_KEY"
 
 KEY_REFERENCE = f"${{oc.env:{KEY_VARIABLE}}}"
 """What stands for a passphrase wherever a spec is written down."""
-
-_SEVERAL = 3
-"""Keys of the other family from which on a file counts as one of its."""
-
-_UNSET: tuple[Any, ...] = (None, "", "???", {})
-
-
-@dataclass(frozen=True)
-class Alias:
-    """A key that was given under another name."""
-
-    given: str
-    used: str
-    place: str
 
 
 @dataclass(frozen=True)
@@ -93,20 +79,20 @@ def load_spec(
     in_overrides, more = read_overrides(overrides)
     problems += more
 
-    family = _family(family, [*in_file, *in_overrides])
-    _require_own_keys(in_file, family)
+    family = family_of(family, [*in_file, *in_overrides])
+    require_own_keys(in_file, family)
     aliases: list[Alias] = []
     warnings: list[str] = []
-    chosen = _known(in_file, aliases, problems, family)
-    chosen |= _known(in_overrides, aliases, problems, family, warnings)
+    chosen = known_values(in_file, aliases, problems, family)
+    chosen |= known_values(in_overrides, aliases, problems, family, warnings)
     values = interpolate(chosen, problems, warnings, family)
-    values = _typed(values, chosen, warnings, family)
+    values = typed_values(values, chosen, warnings, family)
     spec = validate(values, {name: given.place for name, given in chosen.items()}, problems, family)
     if spec is not None:
         spec = validate(values | settle(spec, warnings), {}, problems, family) or spec
         check_keys_together(spec, action, problems, warnings)
     if problems or spec is None:
-        raise _error(problems, path, singly=spec is None)
+        raise error_of(problems, path, singly=spec is None)
 
     keys = spec_keys(family)
     report = SpecReport(
@@ -157,123 +143,6 @@ def log_report(report: SpecReport) -> None:
         log.info("spec: keys without effect here: %d; `reid spec check` lists them with reasons", len(report.no_effect))
 
 
-def _family(asked: str, given: Sequence[Given]) -> str:
-    """The family of the spec; what the caller asks for must not be contradicted by the user.
-
-    Raises:
-        SpecError: there is no such family, or it is another one than was asked for.
-    """
-    said = next((one for one in reversed(given) if one.path == "family" and one.value not in _UNSET), None)
-    if said is None:
-        return asked or RE_IDENTIFICATION
-    name = str(said.value).lower()
-    if name not in FAMILIES:
-        raise SpecError(
-            f"family is {said.value!r} ({said.place})",
-            f"it must be one of {', '.join(FAMILIES)}",
-            f"for example family={RE_IDENTIFICATION}",
-        )
-    if asked and name != asked:
-        raise SpecError(
-            f"the spec is of the family {name} ({said.place}), and this is {asked}",
-            "the families have other keys, networks and figures",
-            f"run it with `{name}` in place of `{asked}`, or with `reid`, which takes both; or give a spec of {asked}",
-        )
-    return name
-
-
-def _require_own_keys(in_file: Sequence[Given], family: str) -> None:
-    """Refuses a file that was plainly written for the other family, without naming each of its keys.
-
-    Raises:
-        SpecError: several keys are not of this family, and are of one other.
-    """
-    for other in FAMILIES:
-        theirs = [one.path for one in in_file if _is_foreign(one.path, family, other)]
-        if len(theirs) >= _SEVERAL:
-            raise SpecError(
-                f"{len(theirs)} keys of {in_file[0].place.rpartition(',')[0]} are keys of {other}, such as {theirs[0]} "
-                f"and {theirs[1]}, and it was read as a spec of {family}",
-                "the families have other keys, and a file that does not name its family is taken for the one that is "
-                "asked for",
-                f"write family: {other} into it, or run it with `{other}`",
-            )
-
-
-def _is_foreign(path: str, family: str, other: str) -> bool:
-    return canonical(path, family) not in spec_keys(family) and path in spec_keys(other)
-
-
-def _known(
-    layer: Iterable[Given],
-    aliases: list[Alias],
-    problems: list[Problem],
-    family: str,
-    last_counts: list[str] | None = None,
-) -> dict[str, Given]:
-    """The layer's values by their canonical names; unknown names and contradictions become problems.
-
-    Args:
-        last_counts: receives contradictions as warnings, where the last of two values counts.
-    """
-    chosen: dict[str, Given] = {}
-    for given in layer:
-        path = canonical(given.path, family)
-        if path in section_paths(family) and given.value in _UNSET:
-            continue
-        if path not in spec_keys(family):
-            problems.append(_unknown(given, path, family))
-            continue
-        if path != given.path:
-            aliases.append(Alias(given.path, path, given.place))
-        other = chosen.get(path)
-        if other is not None and other.value != given.value:
-            found = f"{other.path} is {other.value!r} ({other.place}), {given.path} is {given.value!r} ({given.place})"
-            if last_counts is None:
-                problems.append(
-                    Problem(found, "both are names of the same setting", f"keep one of them, best as {path}")
-                )
-            elif path != "encryption_key":
-                last_counts.append(f"{found}; the last one counts")
-        chosen[path] = given
-    return chosen
-
-
-def _unknown(given: Given, path: str, family: str) -> Problem:
-    if path in section_paths(family):
-        return Problem(
-            f"{given.path} is {given.value!r} ({given.place})",
-            "it is the name of a block of keys and has no value of its own",
-            f"set a key of it, e.g. {next(key for key in spec_keys(family) if key.startswith(path + '.'))}",
-        )
-    found = f"unknown key {given.path} ({given.place})"
-    guess = nearest(path, family)
-    other = next((name for name in FAMILIES if path in spec_keys(name)), "")
-    if other:
-        why = f"{other} has such a key, and this is a spec of {family}"
-        return Problem(found, why, f"use {guess}, or set family={other}" if guess else f"set family={other}")
-    fix = f"did you mean {guess}?" if guess else "`reid schema --docs FILE` writes the table of all keys"
-    return Problem(found, "no action reads a key of this name", fix)
-
-
-def _typed(values: dict[str, Any], chosen: dict[str, Given], warnings: list[str], family: str) -> dict[str, Any]:
-    """Leaves out what is unset, keeps the text of keys that take text, and renames values."""
-    typed: dict[str, Any] = {}
-    for path, value in values.items():
-        key = spec_keys(family)[path]
-        if value in _UNSET:
-            if "" in key.choices:
-                typed[path] = ""
-            continue
-        raw = chosen[path].raw
-        if key.kind == "string" and not key.choices and raw is not None and not isinstance(value, str):
-            value = raw
-        typed[path], warning = canonical_value(path, value, family)
-        if warning:
-            warnings.append(warning)
-    return typed
-
-
 def _literal(value: Any) -> Any:
     """Protects text that looks like an interpolation, so that it is read back as text."""
     if isinstance(value, dict):
@@ -281,28 +150,6 @@ def _literal(value: Any) -> Any:
     if isinstance(value, list):
         return [_literal(item) for item in value]
     return escape(value) if isinstance(value, str) else value
-
-
-def _error(problems: list[Problem], file: Path | None, *, singly: bool) -> SpecError:
-    """All problems in one.
-
-    Args:
-        singly: the values of single keys are wrong, so that no rule over several keys could be checked.
-    """
-    rest = "\nRules that look at several keys are checked once each of them is valid." if singly else ""
-    if len(problems) == 1:
-        (one,) = problems
-        return SpecError(one.found, one.why, (one.fix + rest).lstrip())
-    lines = [
-        f"{number}. " + ": ".join(part for part in (problem.found, problem.why) if part)
-        for number, problem in enumerate(problems, 1)
-    ]
-    fixes = [f"{number}. {problem.fix}" for number, problem in enumerate(problems, 1) if problem.fix]
-    return SpecError(
-        f"{len(problems)} problems in the spec" + (f" {file}" if file else "") + ":\n" + "\n".join(lines),
-        "",
-        ("\n".join(fixes) + rest).lstrip(),
-    )
 
 
 def _notes(spec: ExperimentSpec) -> tuple[str, ...]:

@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from reid.spec.document import Problem
 from reid.spec.experiment import ExperimentSpec
 from reid.spec.families import FAMILIES, RE_IDENTIFICATION
 from reid.spec.keys import Key, nested, spec_keys
+from reid.spec.problems import Problem
 
 _NEEDED = {
     "int": "a whole number",

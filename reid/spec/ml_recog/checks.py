@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from reid.spec.document import Problem
 from reid.spec.ml_recog.spec import MlRecogSpec
+from reid.spec.problems import Problem
 from reid.spec.steps import OLDEST_OPSET
 
 _PATCHES_OF_14 = ("patch14", "nvdinov2")

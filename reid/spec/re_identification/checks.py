@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reid.spec.document import Problem
+from reid.spec.problems import Problem
 from reid.spec.re_identification.spec import ReIdentificationSpec
 
 
