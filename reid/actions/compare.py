@@ -61,7 +61,7 @@ def compare(
         CheckpointError: there is no such folder, and it cannot be a run id.
         TrackingError: MLflow does not know the run.
     """
-    folders = [_evaluation_folder(run_folder(spec, run), run) for run in (run_a, run_b)]
+    folders = [_evaluation_folder(run_folder(spec, run, of="evaluation"), run) for run in (run_a, run_b)]
     metrics = [_metrics(folder) for folder in folders]
     _require_same_test_set(folders, metrics)
     names = _names(folders)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from reid.tracking import results_folder_of
 
 SELECTED = "model_selected.pth"
 SELECTION = "selection.json"
+
+_RUN_ID = re.compile("[0-9a-f]{32}")
 
 
 def find_checkpoint(spec: ExperimentSpec, action: str) -> Path:
@@ -50,8 +53,13 @@ def find_checkpoint(spec: ExperimentSpec, action: str) -> Path:
     return _from_results(spec, action)
 
 
-def run_folder(spec: ExperimentSpec, run: str) -> Path:
+def run_folder(spec: ExperimentSpec, run: str, *, of: str = "training") -> Path:
     """The results folder that an MLflow run id or a path means.
+
+    Args:
+        spec: its `mlflow` section says where runs are looked up.
+        run: a folder or a run id.
+        of: what the folder holds, for messages.
 
     Raises:
         CheckpointError: there is no such folder, and it cannot be a run id.
@@ -60,9 +68,11 @@ def run_folder(spec: ExperimentSpec, run: str) -> Path:
     folder = Path(run)
     if folder.is_dir():
         return folder
-    if "/" in run or run in (".", ".."):
+    if not _RUN_ID.fullmatch(run):
         raise CheckpointError(
-            f"there is no folder {run}", fix="give the results folder of a training, or an MLflow run id"
+            f"there is no folder {run}",
+            "an MLflow run id would have 32 hexadecimal digits",
+            f"give the results folder of {'an' if of[0] in 'aeiou' else 'a'} {of}, or an MLflow run id",
         )
     return results_folder_of(tracking_of(spec), run, cache_dir=cache_folder(spec.dataset.cache_dir))
 

@@ -50,9 +50,6 @@ def embed_pictures(
     def pixels(rows: IntArray) -> Pixels:
         return np.stack([_pixels(pictures[row], preprocess, kind, fix) for row in rows.tolist()])
 
-    for path in pictures:
-        if not path.is_file():
-            _pixels(path, preprocess, kind, fix)  # tells it before a network is built
     network = checkpoint.build_network().to(chosen)
     with progress(f"embedding {kind} pictures", len(pictures), unit="pictures") as advance:
         vectors = embed_pixels(network, pixels, len(pictures), preprocess, _BATCH, chosen, advance)

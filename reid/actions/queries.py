@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tarfile
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +43,7 @@ def read_queries(asked: Sequence[str], gallery: GalleryFile) -> list[Query]:
     """Pictures by name, all pictures of a folder in the order of their names, and `row:N` of the gallery file.
 
     Raises:
-        DataError: there is no such picture or row, or a folder holds no picture.
+        DataError: there is no such picture or row, it is an archive, or a folder holds no picture.
     """
     queries: list[Query] = []
     for one in asked:
@@ -57,7 +59,7 @@ def read_queries(asked: Sequence[str], gallery: GalleryFile) -> list[Query]:
                 )
             queries += [Query(str(path), picture=path) for path in found]
         else:
-            queries.append(Query(one, picture=Path(one)))
+            queries.append(Query(one, picture=_picture(one)))
     return queries
 
 
@@ -88,6 +90,21 @@ def embed_queries(
             )
         vectors[[number for number, _ in pictures]] = embedded
     return vectors
+
+
+def _picture(asked: str) -> Path:
+    path = Path(asked)
+    if not path.is_file():
+        raise DataError(
+            f"the query {asked} is no file", "a query is a picture, a folder of them, or row:N", "check the name"
+        )
+    if not is_image(path) and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path)):
+        raise DataError(
+            f"the query {asked} is an archive",
+            "a query is a picture, a folder of them, or row:N",
+            "extract it and give the folder with the pictures",
+        )
+    return path
 
 
 def _row(asked: str, gallery: GalleryFile) -> int:

@@ -26,7 +26,18 @@ _FILE = click.Path(path_type=Path)
 _SHOWN_CHANGES = 10
 
 
-@click.command(short_help="Find the gallery images nearest to some pictures.")
+_SEARCHES = """\b
+Example:
+  reid search photo.jpg --gallery results/inference/embeddings.parquet --top-k 5
+  reid search row:0 --gallery results/inference/embeddings.parquet --out results/found
+"""
+_COMPARES = """\b
+Example:
+  reid compare results/reranked results --out results/compared
+"""
+
+
+@click.command(short_help="Find the gallery images nearest to some pictures.", epilog=_SEARCHES)
 @click.argument("queries", nargs=-1, required=True, metavar="QUERY...")
 @click.option("--gallery", type=_FILE, required=True, help="embeddings.parquet of `inference`, or an .npz file.")
 @click.option("--top-k", type=click.IntRange(min=1), default=10, show_default=True, help="Images for each query.")
@@ -78,7 +89,7 @@ def search(queries: tuple[str, ...], as_json: bool, **how: Any) -> None:
         _print_answers(result)
 
 
-@click.command(short_help="Compare two evaluations query by query.")
+@click.command(short_help="Compare two evaluations query by query.", epilog=_COMPARES)
 @click.argument("run_a")
 @click.argument("run_b")
 @spec_input

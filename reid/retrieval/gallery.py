@@ -23,7 +23,8 @@ def open_gallery(path: Path, *, subset: Subset = "gallery") -> GalleryFile:
 
     Args:
         path: `.parquet` or `.npz`.
-        subset: the rows that are searched, in a file that tells query from gallery; any other is searched whole.
+        subset: the rows that are searched, in a file that tells query from gallery; any other is searched whole, and
+            has no "query".
 
     Raises:
         DataError: the file is missing, damaged, of another kind, or holds no vector of that subset.

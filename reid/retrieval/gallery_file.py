@@ -125,6 +125,15 @@ def no_vectors(path: Path, found: Sequence[str], wanted: str) -> DataError:
     )
 
 
+def no_sides(path: Path) -> DataError:
+    """The error of a file that is asked for its queries and does not tell query from gallery."""
+    return DataError(
+        f"the rows of {path} are not told apart into query and gallery",
+        "--subset query searches those of the query alone",
+        "leave --subset out to search all rows",
+    )
+
+
 def _labels(rows: Sequence[int], values: npt.NDArray[Any] | None, name: str, place: Path) -> list[int | None]:
     if values is None:
         return [None] * len(rows)

@@ -13,7 +13,7 @@ import numpy as np
 from reid.errors import DataError
 from reid.retrieval.columns import CAMIDS, CLASSES, PATHS, PIDS, VECTORS, first
 from reid.retrieval.embeddings import FloatArray
-from reid.retrieval.gallery_file import GalleryImage, Subset, images_of, no_vectors, pick, reading
+from reid.retrieval.gallery_file import GalleryImage, Subset, images_of, no_sides, no_vectors, pick, reading
 from reid.retrieval.search import BLOCK_ROWS
 
 
@@ -32,6 +32,8 @@ class NpzGallery:
         name = first(found, (side, *VECTORS))
         if name is None:
             raise no_vectors(path, found, f"array {side} or {' or '.join(VECTORS)}")
+        if subset == "query" and name != side:
+            raise no_sides(path)
         self._name, prefix = name, f"{side}_" if name == side else ""
         self._labels = [first(found, (prefix + label for label in labels)) for labels in (PATHS, PIDS, CAMIDS, CLASSES)]
         with self._stream() as (shape, _, _):

@@ -13,7 +13,7 @@ from reid.errors import DataError
 from reid.retrieval.columns import CAMIDS, CLASSES, PATHS, PIDS, SUBSETS, first, vectors_in
 from reid.retrieval.embeddings import FloatArray
 from reid.retrieval.file_formats import METADATA
-from reid.retrieval.gallery_file import GalleryImage, Subset, images_of, pick, reading
+from reid.retrieval.gallery_file import GalleryImage, Subset, images_of, no_sides, pick, reading
 from reid.retrieval.search import BLOCK_ROWS
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class ParquetGallery:
             self.total: int = file.metadata.num_rows
             self.rows = np.arange(self.total, dtype=np.int64)
             subsets = first(found, SUBSETS)
+            if subset == "query" and not subsets:
+                raise no_sides(path)
             if subset != "all" and subsets:
                 import pyarrow.compute as pc
 

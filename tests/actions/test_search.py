@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -265,17 +266,31 @@ def test_the_command_prints_a_table_and_json(plain: Path, capsys: pytest.Capture
     assert json.loads(capsys.readouterr().out)["answers"][0]["nearest"][0]["row"] == 3
 
 
-def test_an_unreadable_query_is_named(gallery: Path, tmp_path: Path) -> None:
+def test_an_unreadable_query_is_named(gallery: Path, plain: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
 
     with pytest.raises(DataError, match=r"the query .*broken\.jpg is not a readable image"):
         search([str(broken)], gallery=gallery)
-    with pytest.raises(DataError, match=r"the query .*absent\.jpg cannot be read"):
-        search([str(tmp_path / "absent.jpg")], gallery=gallery)
+    with pytest.raises(DataError, match=r"the query .*absent\.jpg is no file"):
+        search([str(tmp_path / "absent.jpg")], gallery=plain)  # and not that the gallery names no checkpoint
+    with zipfile.ZipFile(tmp_path / "query.zip", "w") as archive:
+        archive.writestr("1.jpg", b"")
+    with pytest.raises(DataError, match=r"query\.zip is an archive.*extract it"):
+        search([str(tmp_path / "query.zip")], gallery=plain)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no picture"):
         search([str(tmp_path / "empty")], gallery=gallery)
+
+
+def test_the_queries_of_a_file_without_sides_are_refused(plain: Path, tmp_path: Path) -> None:
+    with np.load(plain) as arrays:
+        pq.write_table(pa.table({"embedding": list(arrays["vectors"])}), tmp_path / "plain.parquet")
+
+    for file in (plain, tmp_path / "plain.parquet"):
+        assert len(search(["row:0"], gallery=file, top_k=1).answers) == 1
+        with pytest.raises(DataError, match="not told apart into query and gallery"):
+            search(["row:0"], gallery=file, top_k=1, subset="query")
 
 
 @pytest.mark.parametrize("asked", ["row:5", "row:-1", "row:x"])
