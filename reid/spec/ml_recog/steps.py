@@ -43,14 +43,15 @@ class InferenceSpec(EmbeddingSpec):
     )
     threshold: float | None = key(
         None,
-        "Distance, as in the answers, above which an image is of none of the classes; not set: that of verification.",
+        "Distance, squared as in the answers, from which on an image is of none of the classes; not set: the limit "
+        "that evaluation names.",
         ge=0,
         ours=True,
     )
-    verification: str = key(
+    evaluation: str = key(
         "",
-        "verification.json of an evaluation, whose suggested threshold is used where threshold is not set; empty: "
-        "every image gets a class.",
+        "metrics.json of an evaluation, whose open_set limit is used where threshold is not set; empty: every image "
+        "gets a class.",
         ours=True,
     )
 
