@@ -97,12 +97,11 @@ def _metrics(path: Path, checkpoint: Checkpoint) -> tuple[dict[str, Any] | None,
 def _command(spec: ExperimentSpec, checkpoint: Checkpoint) -> str:
     """A shell line that evaluates the checkpoint to where the next export looks; capitals stand for places unknown."""
     places = spec.test_places("evaluate")
+    vector = {key: getattr(checkpoint.network, key) for key in _VECTOR if key in type(spec.model).model_fields}
     words = {
         "evaluate.checkpoint": str(checkpoint.path.absolute()),
-        "dataset.query_dataset_dir": places["query"][1] or "QUERY_IMAGES",
-        "dataset.test_dataset_dir": places["gallery"][1] or "GALLERY_IMAGES",
-        "model.neck_feat": checkpoint.network.neck_feat,
-        "model.with_flip_feature": str(checkpoint.network.with_flip_feature).lower(),
+        **{spec.names[side]: places[side][1] or f"{side.upper()}_IMAGES" for side in ("query", "gallery")},
+        **{f"model.{key}": str(value).lower() for key, value in vector.items()},
     }
     if spec.results_dir or spec.evaluate.results_dir:
         words["evaluate.results_dir"] = str(spec.results_folder("evaluate"))

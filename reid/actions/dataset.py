@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reid.actions.base import action_run
+from reid.actions.recipes.table import recipe_of
 from reid.actions.result import ActionResult
 from reid.actions.subsets import Subsets, open_subsets, require_images_and_names
 from reid.data.merge import require_different
-from reid.data.requirements import require_evaluable, require_trainable
 from reid.errors import DataError, SpecError
 from reid.files import write_json
 from reid.spec.experiment import ExperimentSpec
@@ -74,12 +74,11 @@ def inspect(spec: ExperimentSpec) -> Inspection:
 
 def _locations(spec: ExperimentSpec) -> dict[str, tuple[str, str]]:
     """Key and place of each subset that the spec names."""
-    places = spec.dataset_places
-    named = {name: (key, place) for name, (key, place) in places.items() if place}
+    named = {name: place for name, place in spec.dataset_places.items() if place[1]}
     if not named:
-        train, query, gallery = (key for key, _ in places.values())
+        *some, last = [key for key, _ in spec.dataset_places.values()]
         raise SpecError(
-            f"none of {train}, {query} and {gallery} is set",
+            f"none of {', '.join(some)} and {last} is set",
             "there is nothing to fetch or check",
             "give at least one of them: a folder, an archive, or a URI to one",
         )
@@ -87,7 +86,7 @@ def _locations(spec: ExperimentSpec) -> dict[str, tuple[str, str]]:
 
 
 def _inspect(spec: ExperimentSpec, locations: dict[str, tuple[str, str]]) -> Inspection:
-    subsets = open_subsets(spec, locations, named=False)  # names are judged below, when there is a report to show
+    subsets = open_subsets(spec, locations, action="dataset")  # names are judged below, when there is a report to show
     try:
         _require_usable(spec, subsets)
     except DataError as refusal:
@@ -96,14 +95,14 @@ def _inspect(spec: ExperimentSpec, locations: dict[str, tuple[str, str]]) -> Ins
 
 
 def _require_usable(spec: ExperimentSpec, subsets: Subsets) -> None:
-    found = subsets.by_name
+    found, recipe = subsets.by_name, recipe_of(spec)
     for name, subset in found.items():
-        require_images_and_names(subset, spec.names[name])
+        require_images_and_names(spec, subset, spec.dataset_places[name][0])
     if "train" in found:
         require_different(subsets.report["train"])
-        require_trainable(found["train"], batch_size=spec.batch_size, num_instances=spec.num_instances)
+        recipe.require_trainable(spec, found["train"])
     if "query" in found and "gallery" in found:
-        require_evaluable(found["query"], found["gallery"])
+        recipe.require_evaluable(found["query"], found["gallery"])
 
 
 def _index(subsets: Subsets) -> dict[str, list[dict[str, str | int]]]:

@@ -8,11 +8,11 @@ from reid.actions.embedded import Embedded
 from reid.actions.engine import embedder_of
 from reid.actions.handover import hand_over
 from reid.actions.processes import processes
+from reid.actions.recipes.table import recipe_of
 from reid.actions.scoring import QueryAndGallery, batch_size_of
 from reid.actions.settings import as_launched, hardware_of
 from reid.actions.subsets import Subsets, open_subsets
 from reid.data.images import Preprocess
-from reid.data.requirements import require_evaluable
 from reid.model.checkpoint import Checkpoint
 from reid.spec.experiment import ExperimentSpec
 
@@ -40,8 +40,8 @@ class EvaluationImages:
             DataError: query or gallery cannot be used, or no query has a match.
         """
         spec, checkpoint = hand_over(as_launched(spec, "evaluate"), "evaluate")
-        subsets = open_subsets(spec, spec.test_places("evaluate"))
-        require_evaluable(subsets["query"], subsets["gallery"])
+        subsets = open_subsets(spec, spec.test_places("evaluate"), action="evaluate")
+        recipe_of(spec).require_evaluable(subsets["query"], subsets["gallery"])
         return cls(spec, checkpoint, subsets)
 
     def embed(self) -> Embedded | None:

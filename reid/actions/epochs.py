@@ -60,12 +60,12 @@ class EpochLog:
         measured = {name: value for name, value in row.items() if name != "epoch" and math.isfinite(value)}
         self._run.tracker.log_metrics(measured, step=record.epoch)
         log.info(
-            "epoch %d (%d of %d): loss %.3f, accuracy %.1f %%, %.0f images/s%s",
+            "epoch %d (%d of %d): loss %.3f%s, %.0f images/s%s",
             record.epoch,
             record.epoch + 1,
             self._max_epochs,
             record.training["train_loss"],
-            100 * record.training["train_acc"],
+            f", accuracy {record.training['train_acc']:.1%}" if "train_acc" in record.training else "",
             record.images_per_s,
             _spoken(record.validation),
         )

@@ -10,12 +10,12 @@ import numpy as np
 from reid.actions.base import action_run
 from reid.actions.card import write_model_card
 from reid.actions.handover import hand_over
+from reid.actions.recipes.table import recipe_of
 from reid.actions.result import ActionResult
 from reid.actions.subsets import BYTES_PER_GB, require_images
 from reid.data.archives import open_folder
 from reid.data.cache import cache_folder
 from reid.data.images import Pixels, Preprocess
-from reid.data.readers import read_market1501
 from reid.data.records import Subset
 from reid.deploy.onnx import export_onnx
 from reid.devices import use_cpu_threads
@@ -49,7 +49,7 @@ def export(spec: ExperimentSpec) -> ActionResult:
             path,
             preprocess=preprocess,
             images=images,
-            opset=spec.export.written_opset,
+            opset=spec.export.opset_version,
             metadata=facts,
         )
         figures: dict[str, float | int | str] = {
@@ -90,7 +90,7 @@ def _pictures(spec: ExperimentSpec, preprocess: Preprocess) -> tuple[Pixels, str
         key, place = spec.dataset_places[name]
         if place and count:
             subset = _images_of(spec, name, key, place)
-            return _first_pictures(subset, preprocess, count, spec.dataset.on_bad_image, key), f"{name} images"
+            return _first_pictures(subset, key, preprocess, count, spec.dataset.on_bad_image), f"{name} images"
     reason = "dataset.* names no images" if count else "export.verify_images is 0"
     log.warning("%s: the exported network is checked on noise instead of pictures", reason)
     noise = np.random.default_rng(0).integers(0, 256, (8, preprocess.height, preprocess.width, 3))
@@ -101,12 +101,12 @@ def _images_of(spec: ExperimentSpec, name: str, key: str, place: str) -> Subset:
     """A subset as it lies there; no image is opened yet."""
     limit = int(spec.dataset.max_archive_gb * BYTES_PER_GB)
     folder = open_folder(place, cache_dir=cache_folder(spec.dataset.cache_dir), max_bytes=limit)
-    subset = read_market1501(folder, name=name, recursive=spec.recursive)
+    subset = recipe_of(spec).read(spec, {name: folder}, action="export")[name]
     require_images(subset, key)
     return subset
 
 
-def _first_pictures(subset: Subset, preprocess: Preprocess, count: int, on_bad_image: str, key: str) -> Pixels:
+def _first_pictures(subset: Subset, key: str, preprocess: Preprocess, count: int, on_bad_image: str) -> Pixels:
     """uint8 [B, H, W, 3], the first `count` images that can be read; the rest of the subset stays unopened."""
     read: list[Pixels] = []
     for path in subset.images:

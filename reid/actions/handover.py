@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from reid.actions.parent import find_checkpoint
-from reid.actions.settings import network_settings_of, preprocess_of
+from reid.actions.recipes.table import recipe_of
 from reid.data.images import Preprocess
 from reid.errors import CheckpointError
 from reid.model.checkpoint import Checkpoint, load_checkpoint
@@ -89,7 +89,8 @@ def _with(section: Section, network: dict[str, Any]) -> Section:
 
 
 def _require_same_network(spec: ExperimentSpec, checkpoint: Checkpoint) -> None:
-    wanted: dict[str, Any] = network_settings_of(spec, num_classes=1).to_dict()
+    recipe = recipe_of(spec).training()
+    wanted: dict[str, Any] = recipe.network(spec, num_classes=1).to_dict()
     wanted["backbone"] = timm_name(wanted["backbone"])
     there = checkpoint.network.to_dict()
     there["backbone"] = timm_name(there["backbone"])
@@ -99,7 +100,7 @@ def _require_same_network(spec: ExperimentSpec, checkpoint: Checkpoint) -> None:
         for key in there
         if key in asked and wanted[key] != there[key]
     ]
-    ours, theirs = preprocess_of(spec), Preprocess.from_dict(checkpoint.preprocess)
+    ours, theirs = recipe.preprocess(spec), Preprocess.from_dict(checkpoint.preprocess)
     differing += [
         f"dataset.pixel_{name} is {getattr(ours, name)} in the spec and {getattr(theirs, name)} in the checkpoint"
         for name in ("mean", "std")

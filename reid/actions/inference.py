@@ -45,7 +45,7 @@ def inference(spec: ExperimentSpec) -> ActionResult:
                 "give at least one of them: a folder, an archive, or a URI to one",
             )
         spec, checkpoint = hand_over(as_launched(spec, "inference"), "inference")
-        subsets = open_subsets(spec, places, named=False)
+        subsets = open_subsets(spec, places, action="inference")
         for name, subset in subsets.by_name.items():
             require_images(subset, places[name][0])
         images = [(name, path) for name, subset in subsets.by_name.items() for path in subset.images]

@@ -153,7 +153,7 @@ def rank_by(spec: ExperimentSpec, query: Embeddings, gallery: Embeddings, *, dev
 
 
 def batch_size_of(spec: ExperimentSpec, action: str) -> int:
-    """The action's own batch size, or `dataset.val_batch_size` where that is -1 (or 0)."""
+    """The action's own batch size, or that of validation where that is -1 (or 0)."""
     own: int = getattr(spec, action).batch_size
     return own if own > 0 else spec.val_batch_size
 

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
 
+from reid.actions.recipes.table import recipe_of
 from reid.data.archives import open_folder
 from reid.data.cache import cache_folder
 from reid.data.checks import check, usable
 from reid.data.dataset_report import DatasetReport
-from reid.data.images import Preprocess
+from reid.data.images import Preprocess, is_image
 from reid.data.merge import merge
 from reid.data.pack import Pack, pack_images
-from reid.data.readers import read_market1501, require_named
 from reid.data.records import Record, Subset
 from reid.errors import DataError, SpecError
 from reid.retrieval.embeddings import Embeddings, FloatArray
-from reid.spec.experiment import ExperimentSpec
+from reid.spec.experiment import ExperimentSpec, Place
 
 BYTES_PER_GB = 10**9
-MORE_TRAIN = "dataset.more_train_dataset_dirs"
 
 
 @dataclass(frozen=True)
@@ -65,61 +63,69 @@ class Subsets:
         return hashlib.sha256(both.encode()).hexdigest()
 
 
-def open_subsets(spec: ExperimentSpec, locations: dict[str, tuple[str, str]], *, named: bool = True) -> Subsets:
+def open_subsets(spec: ExperimentSpec, locations: Mapping[str, Place], *, action: str) -> Subsets:
     """Fetches, extracts, reads and checks the subsets at some locations; `train` with the further sources of the spec.
 
     Args:
         spec: its `dataset` section says how.
         locations: for each subset name the key that gives its place, for messages, and the place.
-        named: refuse a subset in which no file follows the naming; False where any image will do.
+        action: what they are opened for. Inference takes any image, and dataset reports on all before it judges.
 
     Raises:
         SpecError: a place is not set.
         DataError: nothing usable is there.
         FetchError: it cannot be fetched.
     """
-    dataset = spec.dataset
+    dataset, recipe = spec.dataset, recipe_of(spec)
     cache_dir = cache_folder(dataset.cache_dir)
-    subsets = []
-    for name, place in locations.items():
-        more = spec.more_train_places if name == "train" else ()
-        places = [place, *more]
-        folders = [
-            _read(spec, f"{name}_{number}" if more else name, key, location, cache_dir=cache_dir)
-            for number, (key, location) in enumerate(places, start=1)
-        ]
-        subset = merge(name, folders) if more else folders[0]
-        if named:
-            require_images_and_names(subset, place[0])
-        subsets.append(subset)
+    more = spec.more_train_places if "train" in locations else ()
+    parts = {name: [name] for name in locations}
+    if more:
+        parts["train"] = [f"train_{number}" for number in range(1, len(more) + 2)]
+    places = {
+        part: place
+        for name, first in locations.items()
+        for part, place in zip(parts[name], [first, *(more if name == "train" else ())], strict=True)
+    }
+    folders = {part: _folder(spec, part, *place, cache_dir=cache_dir) for part, place in places.items()}
+    read = recipe.read(spec, folders, action=action)
+    subsets = [
+        read[name] if names == [name] else merge(name, [read[part] for part in names]) for name, names in parts.items()
+    ]
+    if action not in ("inference", "dataset"):
+        for subset in subsets:
+            require_images_and_names(spec, subset, locations[subset.name][0])
     report = check(*subsets, on_bad_image=dataset.on_bad_image, cache_dir=cache_dir, workers=max(spec.workers, 1))
     return Subsets({subset.name: usable(subset, report) for subset in subsets}, report, cache_dir)
 
 
-def _read(spec: ExperimentSpec, name: str, key: str, location: str, *, cache_dir: Path) -> Subset:
+def _folder(spec: ExperimentSpec, name: str, key: str, location: str, *, cache_dir: Path) -> Path:
     if not location:
         raise SpecError(
             f"{key} is not set",
             f"there are no {name} images without it",
             f"add {key}=PLACE: a folder, a .tar, .tar.gz or .zip file, or a URI to one (s3://, https://, file://)",
         )
-    max_bytes = int(spec.dataset.max_archive_gb * BYTES_PER_GB)
-    folder = open_folder(location, cache_dir=cache_dir, max_bytes=max_bytes)
-    return read_market1501(folder, name=name, recursive=spec.recursive)
+    if is_image(Path(location)) and Path(location).is_file():
+        return Path(location)  # one image to recognise
+    return open_folder(location, cache_dir=cache_dir, max_bytes=int(spec.dataset.max_archive_gb * BYTES_PER_GB))
 
 
-def require_images_and_names(subset: Subset, key: str) -> None:
-    """Refuses a subset of which a folder is empty, or has no file whose name gives an identity.
+def require_images_and_names(spec: ExperimentSpec, subset: Subset, key: str) -> None:
+    """Refuses a subset of which a folder is empty, or has no image with a label.
 
     Args:
+        spec: its family knows where labels stand.
+        subset: as it was read.
         key: the one of the spec that names the folder; the first, of several that were merged.
 
     Raises:
         DataError: there is such a folder.
     """
-    for folder, its_key in zip(subset.folders, chain([key], repeat(MORE_TRAIN)), strict=False):
+    further = [its_key for its_key, _ in spec.more_train_places]
+    for folder, its_key in zip(subset.folders, [key, *further], strict=False):
         require_images(folder, its_key)
-        require_named(folder)
+        recipe_of(spec).require_labelled(folder)
 
 
 def require_images(subset: Subset, key: str) -> None:

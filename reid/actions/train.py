@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from reid.actions.base import ActionRun, action_run
 from reid.actions.processes import processes
+from reid.actions.recipes.table import recipe_of
 from reid.actions.result import ActionResult
 from reid.actions.resume import how_to_go_on, starting_point
-from reid.actions.settings import as_launched, hardware_of, network_of_training
+from reid.actions.settings import as_launched, hardware_of
 from reid.actions.subsets import Subsets, open_subsets
 from reid.data.merge import require_different
-from reid.data.requirements import require_evaluable, require_trainable
 from reid.distributed import from_main
 from reid.errors import Terminated
 from reid.model.selection import BEST, LATEST
@@ -47,7 +47,7 @@ def train(spec: ExperimentSpec) -> ActionResult:
 
 def _train(spec: ExperimentSpec, run: ActionRun) -> ActionResult:
     hardware = hardware_of(spec)
-    subsets = open_subsets(spec, _locations(spec))
+    subsets = open_subsets(spec, _locations(spec), action="train")
     _require_usable(spec, subsets)
     with processes("train", spec, hardware):
         epochs = _trained(spec, run, subsets, hardware)
@@ -57,7 +57,7 @@ def _train(spec: ExperimentSpec, run: ActionRun) -> ActionResult:
 
 def _trained(spec: ExperimentSpec, run: ActionRun, subsets: Subsets, hardware: Hardware) -> EpochLog:
     fingerprints = {found.name: found.fingerprint for found in subsets.report.subsets}
-    network = network_of_training(spec, subsets["train"])
+    network = recipe_of(spec).training().network_for(spec, subsets["train"])
     start = from_main(lambda: starting_point(spec, run.folder, fingerprints=fingerprints, network=network))
     if start:
         run.status.write("STARTED", f"Resuming training from checkpoint: {start.path}")
@@ -83,10 +83,9 @@ def _trained(spec: ExperimentSpec, run: ActionRun, subsets: Subsets, hardware: H
 
 
 def _locations(spec: ExperimentSpec) -> dict[str, tuple[str, str]]:
-    places = {"train": spec.train_place}
-    if any(place for _, place in spec.test_places("train").values()):
-        places |= spec.test_places("train")
-    else:
+    places = dict(spec.dataset_places)
+    if not (places["query"][1] or places["gallery"][1]):
+        del places["query"], places["gallery"]
         log.warning(
             "no query and gallery images are given: training without validation, so there is no best checkpoint"
         )
@@ -94,10 +93,11 @@ def _locations(spec: ExperimentSpec) -> dict[str, tuple[str, str]]:
 
 
 def _require_usable(spec: ExperimentSpec, subsets: Subsets) -> None:
+    recipe = recipe_of(spec)
     require_different(subsets.report["train"])
-    require_trainable(subsets["train"], batch_size=spec.batch_size, num_instances=spec.num_instances)
+    recipe.require_trainable(spec, subsets["train"])
     if "query" in subsets.by_name:
-        require_evaluable(subsets["query"], subsets["gallery"])
+        recipe.require_evaluable(subsets["query"], subsets["gallery"])
 
 
 def _result(run: ActionRun, epochs: EpochLog) -> ActionResult:

@@ -18,30 +18,24 @@ import yaml
 from reid import __version__
 from reid.actions.base import ActionRun
 from reid.actions.epochs import EpochLog
+from reid.actions.recipes.table import recipe_of
 from reid.actions.resume import StartingPoint
 from reid.actions.scoring import QueryAndGallery, rank_by
-from reid.actions.settings import augmentation_of, criterion_of, network_of_training, preprocess_of, schedule_of
 from reid.actions.subsets import Subsets
 from reid.data.module import TrainingData
 from reid.data.records import Record, Subset
 from reid.data.side import Side
 from reid.devices import Hardware, choose_precision
 from reid.distributed import from_main, is_main_process
-from reid.errors import SpecError
 from reid.files import write_json
 from reid.model.checkpoint import FORMAT
 from reid.model.fit import fit
 from reid.model.keeping import Keeping
 from reid.model.module import ReidModule
 from reid.model.network import ReidNetwork, has_depthwise_convolutions
-from reid.model.optim import parameter_groups
-from reid.model.weights.loading import load_file, load_imagenet
-from reid.model.weights.location import label_of, weights_file
-from reid.model.weights.report import WeightReport
 from reid.retrieval.metrics import measure
 from reid.spec.experiment import ExperimentSpec
 from reid.spec.load import dump_spec
-from reid.spec.re_identification import ReIdentificationSpec
 from reid.tracking.provenance import code_revision
 
 log = logging.getLogger(__name__)
@@ -96,7 +90,7 @@ class Training:
     def run(self, run: ActionRun) -> EpochLog:
         """Trains to the last epoch, with checkpoints in the action's folder; returns the log of the epochs."""
         if self._initial and is_main_process():
-            write_json(run.folder / PRETRAINED, self._initial.to_dict())
+            write_json(run.folder / PRETRAINED, self._initial)
             run.tracker.log_artifact(run.folder / PRETRAINED)
         epochs = EpochLog(run, max_epochs=self._spec.train.num_epochs, start=self._start)
         train, select = self._spec.train, self._spec.select
@@ -134,51 +128,33 @@ class Training:
         return f"the identities {pids} ({', '.join(record.path.name for record in shown)})"
 
 
-def _network(spec: ExperimentSpec, subsets: Subsets, *, resumed: bool) -> tuple[ReidNetwork, WeightReport | None]:
+def _network(spec: ExperimentSpec, subsets: Subsets, *, resumed: bool) -> tuple[ReidNetwork, dict[str, Any]]:
     """The network with its initial weights, and what they are; those of a resumed training come from the checkpoint."""
-    train_set = subsets["train"]
-    network = ReidNetwork(network_of_training(spec, train_set))
-    model = spec.model
-    initial = None
-    if not resumed and model.pretrained_model_path:
-        initial = load_file(
-            network,
-            weights_file(model.pretrained_model_path, cache_dir=subsets.cache_dir),
-            source=label_of(model.pretrained_model_path),
-            encryption_key=spec.encryption_key,
-        )
-    elif not resumed and model.pretrain_choice == "imagenet":
-        initial = load_imagenet(network)
-    elif not resumed and model.pretrain_choice == "self":
-        raise SpecError(
-            "model.pretrain_choice=self, and model.pretrained_model_path is not set",
-            "there are no weights to start from, and random ones instead would be a different experiment without "
-            "saying so",
-            "give a file with model.pretrained_model_path=FILE, or ask for random weights with "
-            'model.pretrain_choice=""',
-        )
+    recipe, train_set = recipe_of(spec).training(), subsets["train"]
+    network = ReidNetwork(recipe.network_for(spec, train_set))
+    initial = {} if resumed else recipe.initial_weights(spec, network, cache_dir=subsets.cache_dir)
     log.info(
-        "network %s: %d-dimensional embedding, %d identities, %.1f million parameters",
-        model.backbone,
+        "network %s: %d-dimensional embedding, %s, %.1f million parameters",
+        spec.model.backbone,
         network.embedding_dim,
-        len(train_set.pids),
+        train_set.count_of(len(train_set.pids)),
         sum(p.numel() for p in network.parameters()) / 1e6,
     )
     return network.to(memory_format=torch.channels_last), initial
 
 
 def _module(
-    spec: ExperimentSpec, network: ReidNetwork, subsets: Subsets, *, initial: WeightReport | None, seed: int
+    spec: ExperimentSpec, network: ReidNetwork, subsets: Subsets, *, initial: dict[str, Any], seed: int
 ) -> ReidModule:
-    assert isinstance(spec, ReIdentificationSpec)
-    optim = spec.train.optim
+    recipe = recipe_of(spec).training()
+    base_lr, momentum = recipe.rates(spec)
     train_set = subsets["train"]
-    criterion = criterion_of(spec, num_classes=len(train_set.pids), dim=network.branch_dim, seed=seed)
+    criterion = recipe.criterion(spec, num_classes=len(train_set.pids), dim=network.branch_dim, seed=seed)
     report = subsets.report["train"]
     block: dict[str, Any] = {
         "format": FORMAT,
         "network": network.settings.to_dict(),
-        "preprocess": preprocess_of(spec).to_dict(),
+        "preprocess": recipe.preprocess(spec).to_dict(),
         "pids": list(train_set.pids),
         "spec": yaml.safe_load(dump_spec(spec)),
         "provenance": {
@@ -192,27 +168,21 @@ def _module(
             "train_images": report.labelled,
             "train_identities": report.identities,
             "train_cameras": list(report.cameras),
-            "pretrained": initial.to_dict() if initial else None,
+            "pretrained": initial or None,
+            **({"train_classes": train_set.names_of(train_set.pids)} if train_set.classes else {}),
             **({"train_sources": [source.origin() for source in report.sources]} if report.sources else {}),
         },
     }
     return ReidModule(
         network,
         criterion,
-        augmentation=augmentation_of(spec),
-        schedule=schedule_of(spec),
-        optimizer=optim.name,
-        groups=parameter_groups(
-            network,
-            base_lr=optim.base_lr,
-            weight_decay=optim.weight_decay,
-            bias_lr_factor=optim.bias_lr_factor,
-            weight_decay_bias=optim.weight_decay_bias,
-            large_fc_lr=optim.large_fc_lr,
-            layer_decay=optim.layer_decay,
-        ),
-        base_lr=optim.base_lr,
-        momentum=optim.momentum,
+        augmentation=recipe.augmentation(spec),
+        schedule=recipe.schedule(spec),
+        optimizer=spec.train.optim.name,
+        groups=recipe.groups(spec, network),
+        base_lr=base_lr,
+        part_lrs=recipe.part_lrs(spec),
+        momentum=momentum,
         ema_decay=spec.train.ema_decay,
         seed=seed,
         checkpoint_block=block,
@@ -235,14 +205,15 @@ def _batches(
     spec: ExperimentSpec, subsets: Subsets, records: list[Record], *, side: Side | None, seed: int
 ) -> TrainingData:
     classes = {pid: index for index, pid in enumerate(subsets["train"].pids)}
-    pack = subsets.pack([r.path for r in records], preprocess_of(spec), workers=spec.workers)
+    recipe = recipe_of(spec).training()
+    pack = subsets.pack([r.path for r in records], recipe.training_preprocess(spec), workers=spec.workers)
     return TrainingData(
         pack.array,
         [classes[record.pid] for record in records],
         batch_size=spec.batch_size,
         num_instances=spec.num_instances,
         seed=seed,
-        cameras=[record.camid for record in records] if spec.camera_balanced else None,
+        cameras=recipe.balanced_cameras(spec, records),
         side=side,
         keep_on_device=spec.dataset.keep_on_gpu,
     )
@@ -250,7 +221,7 @@ def _batches(
 
 def _validation(spec: ExperimentSpec, subsets: Subsets, hardware: Hardware) -> Validate:
     """Measures a module on query and gallery."""
-    test_set = QueryAndGallery.of(subsets, preprocess_of(spec), workers=spec.workers)
+    test_set = QueryAndGallery.of(subsets, recipe_of(spec).training().preprocess(spec), workers=spec.workers)
 
     def validate(module: pl.LightningModule) -> dict[str, float]:
         assert isinstance(module, ReidModule)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from reid.actions.recipes.person_training import PersonTraining
 from reid.actions.resume import starting_point
-from reid.actions.settings import network_settings_of
 from reid.actions.train import train
 from reid.errors import CheckpointError, ReidError, SpecError
 from reid.files import sha256_of
@@ -35,7 +35,9 @@ def copy(trained: Path, tmp_path: Path) -> Path:
 
 def go_back(make_spec: MakeSpec, results: Path, start: Path) -> None:
     spec = make_spec("train", results, f"{NAMED}={start}")
-    found = starting_point(spec, results / "train", fingerprints={}, network=network_settings_of(spec, num_classes=6))
+    found = starting_point(
+        spec, results / "train", fingerprints={}, network=PersonTraining().network(spec, num_classes=6)
+    )
     assert found
     assert found.path == start.resolve()
 
@@ -75,7 +77,7 @@ def test_a_convolutional_network_goes_on_with_another_input_size(
     trained: Path, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
     spec = make_spec("train", tmp_path, "model.input_height=96", f"{NAMED}={of_epoch(trained, 0)}")
-    network = network_settings_of(spec, num_classes=6)
+    network = PersonTraining().network(spec, num_classes=6)
 
     assert starting_point(spec, tmp_path / "train", fingerprints={}, network=network)
 
@@ -132,7 +134,7 @@ def test_going_on_from_another_folder_or_from_the_latest_removes_nothing(
         with pytest.raises(SpecError, match="cannot be made shorter"):
             starting_point(
                 spec := make_spec("train", copy, f"{NAMED}={of_epoch(copy, 2)}", "train.num_epochs=2"),
-                copy / "train", fingerprints={}, network=network_settings_of(spec, num_classes=6),
+                copy / "train", fingerprints={}, network=PersonTraining().network(spec, num_classes=6),
             )  # fmt: skip
         go_back(make_spec, copy, copy / "train" / LATEST)
 

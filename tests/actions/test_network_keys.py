@@ -15,7 +15,7 @@ import torch
 
 from reid.actions.embedded_images import EvaluationImages
 from reid.actions.inference import inference
-from reid.actions.settings import network_of_training, network_settings_of
+from reid.actions.recipes.person_training import PersonTraining
 from reid.actions.train import train
 from reid.data.augment import to_network_input
 from reid.data.images import Preprocess
@@ -46,7 +46,7 @@ def test_margin_and_scale_of_the_spec_reach_the_head(kind: str, make_spec: MakeS
     def loss(*overrides: str) -> float:
         spec = make_spec("train", tmp_path, f"model.id_loss_type={kind}", *overrides)
         torch.manual_seed(0)
-        head = ReidNetwork(network_settings_of(spec, num_classes=3)).classifier
+        head = ReidNetwork(PersonTraining().network(spec, num_classes=3)).classifier
         assert isinstance(head, MarginHead)
         x = torch.randn(6, 32, generator=torch.Generator().manual_seed(1))
         return head.loss(x, torch.arange(6) % 3, label_smoothing=0.0).item()
@@ -74,9 +74,9 @@ def test_margin_and_scale_of_the_spec_reach_the_head(kind: str, make_spec: MakeS
 def test_each_key_of_a_vision_transformer_changes_the_network_and_nothing_else(
     override: str, attribute: str, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
-    plain = network_settings_of(make_spec("train", tmp_path), num_classes=3)
+    plain = PersonTraining().network(make_spec("train", tmp_path), num_classes=3)
 
-    changed = network_settings_of(make_spec("train", tmp_path, override), num_classes=3)
+    changed = PersonTraining().network(make_spec("train", tmp_path, override), num_classes=3)
 
     assert getattr(changed, attribute) == yaml_value(override)
     assert dataclasses.replace(changed, **{attribute: getattr(plain, attribute)}) == plain
@@ -189,7 +189,7 @@ def test_views_of_the_names_get_embeddings(make_spec: MakeSpec, tmp_path: Path) 
     spec = make_spec("train", tmp_path, "model.backbone=test_vit", "model.sie_view=true")
     train_set = read_market1501(folder, name="train")
 
-    settings = network_of_training(spec, train_set)
+    settings = PersonTraining().network_for(spec, train_set)
 
     assert (settings.cameras, settings.views) == ((), (1, 3))
     side = ReidNetwork(settings).side_of(train_set.records)
@@ -207,7 +207,7 @@ def test_one_camera_alone_is_said_to_tell_nothing(
     spec = make_spec("train", tmp_path, "model.backbone=test_vit", "model.sie_camera=true")
 
     with caplog.at_level(logging.WARNING):
-        settings = network_of_training(spec, read_market1501(tmp_path, name="train"))
+        settings = PersonTraining().network_for(spec, read_market1501(tmp_path, name="train"))
 
     assert settings.cameras == (7,)
     assert "all training images are of one camera" in caplog.text

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from reid.actions.settings import criterion_of, device_of
+from reid.actions.recipes.person_training import PersonTraining
+from reid.actions.settings import device_of
 from reid.model.heads import SoftmaxHead
 from reid.model.losses import Branch, LossParts
 from reid.spec.load import load_spec
@@ -19,7 +20,7 @@ GAPS = [1 - 3, 1 - 2, 4 - 2, 4 - 6]  # farthest positive - nearest negative
 
 def losses(*overrides: str) -> LossParts:
     """Of those features, and of logits that are 1 for the own identity and 0 for the other."""
-    criterion = criterion_of(load_spec("train", None, list(overrides)).spec, num_classes=2, dim=1, seed=0)
+    criterion = PersonTraining().criterion(load_spec("train", None, list(overrides)).spec, num_classes=2, dim=1, seed=0)
     head = SoftmaxHead(2, 2)
     nn.init.eye_(head.weight)
     result: LossParts = criterion([Branch(FEATURES, torch.eye(2)[LABELS], head)], LABELS)
@@ -75,8 +76,8 @@ def test_keys_of_the_center_loss() -> None:
     assert one.parts["center"] == two.parts["center"] > 1
     assert float(two.total - one.total) == pytest.approx(0.25 * float(one.parts["center"]), rel=1e-5)
     assert float(one.total) == pytest.approx(softplus(-1) + 0.25 * float(one.parts["center"]), rel=1e-5)
-    criterion = criterion_of(load_spec("train", None, [*center, "train.optim.center_lr=0.125"]).spec, num_classes=2,
-                             dim=1, seed=0)  # fmt: skip
+    spec = load_spec("train", None, [*center, "train.optim.center_lr=0.125"]).spec
+    criterion = PersonTraining().criterion(spec, num_classes=2, dim=1, seed=0)
     assert criterion.center is not None
     assert criterion.center.learning_rate == 0.125
 

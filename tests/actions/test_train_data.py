@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reid.actions.settings import augmentation_of
+from reid.actions.recipes.person_training import PersonTraining
 from reid.actions.train import train
 from reid.data.auto_augment import AutoAugment
 from tests.actions.conftest import MakeSpec
@@ -36,7 +36,7 @@ def test_camera_balance_changes_the_batches_and_so_the_weights(
 def test_auto_augment_is_part_of_the_augmentation_where_its_probability_is_above_0(
     make_spec: MakeSpec, tmp_path: Path
 ) -> None:
-    assert augmentation_of(make_spec("train", tmp_path)).auto_augment is None
-    assert augmentation_of(make_spec("train", tmp_path, "dataset.auto_augment_prob=0.3")).auto_augment == AutoAugment(
-        0.3
-    )
+    assert PersonTraining().augmentation(make_spec("train", tmp_path)).auto_augment is None
+    assert PersonTraining().augmentation(
+        make_spec("train", tmp_path, "dataset.auto_augment_prob=0.3")
+    ).auto_augment == AutoAugment(0.3)

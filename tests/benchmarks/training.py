@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from reid.actions.inference import inference  # noqa: E402 - run as a program, from any folder
-from reid.actions.settings import criterion_of, network_settings_of, preprocess_of, schedule_of  # noqa: E402
+from reid.actions.recipes.person_training import PersonTraining  # noqa: E402
 from reid.actions.train import train  # noqa: E402
 from reid.data.augment import Augmentation  # noqa: E402
 from reid.data.pack import pack_images  # noqa: E402
@@ -178,7 +178,7 @@ def _input(side: str, folder: Path, network: str, *, compiled: bool) -> float:
     """One core: from files, or from the pack, to augmented normalised batches of 64 at 256 x 128."""
     torch.set_num_threads(1)
     paths = sorted((folder / "train").iterdir())
-    pixels = preprocess_of(spec_of(folder, "resnet50"))
+    pixels = PersonTraining().preprocess(spec_of(folder, "resnet50"))
     if side == "plain":
         dataset = plain.Images(paths, [0] * len(paths), plain.train_transform(pixels))
         return 64 / statistics.median(plain.input_seconds(dataset, batch=64, batches=12))
@@ -212,10 +212,10 @@ def _plain_parts(spec: ReIdentificationSpec) -> tuple[ReidNetwork, Any, plain.Im
     subset = read_market1501(Path(spec.dataset.train_dataset_dir), name="train", recursive=True)
     classes = {pid: index for index, pid in enumerate(subset.pids)}
     torch.manual_seed(0)
-    network = ReidNetwork(network_settings_of(spec, num_classes=len(classes)))
-    criterion = criterion_of(spec, num_classes=len(classes), dim=network.embedding_dim, seed=0)
+    network = ReidNetwork(PersonTraining().network(spec, num_classes=len(classes)))
+    criterion = PersonTraining().criterion(spec, num_classes=len(classes), dim=network.embedding_dim, seed=0)
     paths, labels = [r.path for r in subset.records], [classes[r.pid] for r in subset.records]
-    return network, criterion, plain.Images(paths, labels, plain.train_transform(preprocess_of(spec)))
+    return network, criterion, plain.Images(paths, labels, plain.train_transform(PersonTraining().preprocess(spec)))
 
 
 def _embed(side: str, folder: Path, network: str, *, compiled: bool) -> float:
@@ -229,7 +229,7 @@ def _embed(side: str, folder: Path, network: str, *, compiled: bool) -> float:
     if side == "plain":
         paths = sorted(images.iterdir())
         reid, _, _ = _plain_parts(spec)
-        dataset = plain.Images(paths, [0] * len(paths), plain.test_transform(preprocess_of(spec)))
+        dataset = plain.Images(paths, [0] * len(paths), plain.test_transform(PersonTraining().preprocess(spec)))
         began = time.perf_counter()
         plain.embeddings(reid, dataset, batch=128, workers=2)
         return len(paths) / (time.perf_counter() - began)
@@ -280,7 +280,7 @@ def _product_epochs(spec: ReIdentificationSpec) -> Iterator[tuple[float, float]]
 def _plain_epochs(spec: ReIdentificationSpec) -> Iterator[tuple[float, float]]:
     network, criterion, dataset = _plain_parts(spec)
     load_file(network, Path(spec.model.pretrained_model_path))
-    schedule = schedule_of(spec)
+    schedule = PersonTraining().schedule(spec)
     rates = [spec.train.optim.base_lr * schedule.factor(epoch, 0) for epoch in range(spec.train.num_epochs)]
     for seconds, _ in plain.training_epochs(network, criterion, dataset, batch=64, rates=rates, workers=2):
         sides = [_plain_embeddings(spec, network, place) for place in ("query_dataset_dir", "test_dataset_dir")]
@@ -290,7 +290,7 @@ def _plain_epochs(spec: ReIdentificationSpec) -> Iterator[tuple[float, float]]:
 def _plain_embeddings(spec: ReIdentificationSpec, network: ReidNetwork, place: str) -> Embeddings:
     subset = read_market1501(Path(getattr(spec.dataset, place)), name=place, recursive=True)
     paths = [record.path for record in subset.records]
-    dataset = plain.Images(paths, [0] * len(paths), plain.test_transform(preprocess_of(spec)))
+    dataset = plain.Images(paths, [0] * len(paths), plain.test_transform(PersonTraining().preprocess(spec)))
     vectors = plain.embeddings(network, dataset, batch=128, workers=2)
     pids, camids = (np.array([getattr(r, name) for r in subset.records]) for name in ("pid", "camid"))
     return Embeddings(vectors.numpy(), pids, camids)

@@ -12,8 +12,8 @@ import pytest
 import torch
 import yaml
 
+from reid.actions.recipes.person_training import PersonTraining
 from reid.actions.scoring import QueryAndGallery, rank_by
-from reid.actions.settings import network_settings_of, preprocess_of
 from reid.actions.subsets import open_subsets
 from reid.model.network import ReidNetwork
 from reid.model.weights.loading import load_file
@@ -112,13 +112,15 @@ def _untrained(project: Project) -> dict[str, float]:
         ],
     ).spec
     torch.manual_seed(spec.train.seed)
-    network = ReidNetwork(network_settings_of(spec, num_classes=62))
+    network = ReidNetwork(PersonTraining().network(spec, num_classes=62))
     load_file(network, Path(spec.model.pretrained_model_path))
     places = {
         "query": ("dataset.query_dataset_dir", spec.dataset.query_dataset_dir),
         "gallery": ("dataset.test_dataset_dir", spec.dataset.test_dataset_dir),
     }
-    test_set = QueryAndGallery.of(open_subsets(spec, places), preprocess_of(spec), workers=1)
+    test_set = QueryAndGallery.of(
+        open_subsets(spec, places, action="train"), PersonTraining().preprocess(spec), workers=1
+    )
     cpu = torch.device("cpu")
     query, gallery = test_set.embed(network, batch_size=64, device=cpu)
     return measure(rank_by(spec, query, gallery, device=cpu)).figures()

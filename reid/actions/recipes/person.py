@@ -1,0 +1,43 @@
+"""Person re-identification: the names of the files tell who is seen by which camera."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reid.actions.recipes.base import Recipe
+from reid.data.readers import read_market1501, require_named
+from reid.data.records import Subset
+from reid.data.requirements import require_evaluable, require_trainable
+from reid.spec.re_identification import ReIdentificationSpec
+
+if TYPE_CHECKING:
+    from reid.actions.recipes.training import TrainingRecipe
+
+
+class PersonRecipe(Recipe[ReIdentificationSpec]):
+    """Market-1501's naming and rules, and bag-of-tricks training."""
+
+    def read(self, spec: ReIdentificationSpec, folders: Mapping[str, Path], *, action: str) -> dict[str, Subset]:
+        """Each folder by itself: a number is the same person in all of them."""
+        recursive = spec.dataset.recursive
+        return {name: read_market1501(folder, name=name, recursive=recursive) for name, folder in folders.items()}
+
+    def require_labelled(self, subset: Subset) -> None:
+        """The rule of the naming."""
+        require_named(subset)
+
+    def require_trainable(self, spec: ReIdentificationSpec, train: Subset) -> None:
+        """Enough identities for P x K."""
+        require_trainable(train, batch_size=spec.batch_size, num_instances=spec.num_instances)
+
+    def require_evaluable(self, query: Subset, gallery: Subset) -> None:
+        """A match by another camera."""
+        require_evaluable(query, gallery)
+
+    def training(self) -> TrainingRecipe[ReIdentificationSpec]:
+        """Bag of tricks, and TransReID where asked for."""
+        from reid.actions.recipes.person_training import PersonTraining
+
+        return PersonTraining()

@@ -1,0 +1,111 @@
+"""What a family trains, and with what: the part of its recipe that needs torch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from reid.data.augment import Augmentation
+from reid.data.colour import ColourJitter
+from reid.data.images import Preprocess
+from reid.data.records import Record, Subset
+from reid.errors import SpecError
+from reid.model.losses import ReidCriterion
+from reid.model.network import Part, ReidNetwork
+from reid.model.schedule import Schedule
+from reid.model.settings import NetworkSettings
+from reid.spec.data import ColorAugmentationSpec
+from reid.spec.experiment import ExperimentSpec
+
+S = TypeVar("S", bound=ExperimentSpec)
+
+
+class TrainingRecipe(ABC, Generic[S]):
+    """Sections of a family's spec as the plain settings that the training engine takes."""
+
+    @abstractmethod
+    def preprocess(self, spec: S) -> Preprocess:
+        """How images become network input."""
+
+    def training_preprocess(self, spec: S) -> Preprocess:
+        """How images are kept for training, before the augmentation; the same unless a family says otherwise."""
+        return self.preprocess(spec)
+
+    @abstractmethod
+    def network(self, spec: S, *, num_classes: int) -> NetworkSettings:
+        """The network that the `model` section describes, apart from what only training images tell."""
+
+    @abstractmethod
+    def network_for(self, spec: S, train_set: Subset) -> NetworkSettings:
+        """The network for some training images.
+
+        Raises:
+            DataError: it asks for something that the images do not have.
+        """
+
+    @abstractmethod
+    def initial_weights(self, spec: S, network: ReidNetwork, *, cache_dir: Path) -> dict[str, Any]:
+        """Fills a network with the weights that the spec names.
+
+        Returns:
+            What was taken and what was not, plain; empty where the network starts from random weights.
+
+        Raises:
+            SpecError: the spec contradicts itself.
+            CheckpointError: the weights cannot be had or do not fit.
+        """
+
+    @abstractmethod
+    def criterion(self, spec: S, *, num_classes: int, dim: int, seed: int) -> ReidCriterion:
+        """The losses."""
+
+    @abstractmethod
+    def augmentation(self, spec: S) -> Augmentation:
+        """How training batches are changed."""
+
+    @abstractmethod
+    def schedule(self, spec: S) -> Schedule:
+        """The course of the learning rate."""
+
+    @abstractmethod
+    def groups(self, spec: S, network: ReidNetwork) -> list[dict[str, Any]]:
+        """The parameters that learn, in groups of one rate and decay."""
+
+    @abstractmethod
+    def rates(self, spec: S) -> tuple[float, float]:
+        """The base learning rate that is reported, and the momentum of SGD for groups without one of their own."""
+
+    def part_lrs(self, spec: S) -> Mapping[Part, float]:
+        """The base learning rate of each part of the network that is reported by itself."""
+        return {}
+
+    @abstractmethod
+    def balanced_cameras(self, spec: S, records: Sequence[Record]) -> list[int] | None:
+        """The camera of each training image where batches shall be balanced over them; None where not."""
+
+
+def colour_jitter(section: ColorAugmentationSpec) -> ColourJitter | None:
+    """The jitter that `dataset.color_augmentation` describes; None where it is off."""
+    if not section.enabled:
+        return None
+    return ColourJitter(
+        brightness=section.brightness, contrast=section.contrast, saturation=section.saturation, hue=section.hue
+    )
+
+
+def require_no_file_asked_for(pretrain_choice: str) -> None:
+    """Refuses `model.pretrain_choice: self` where no file of weights was given.
+
+    Raises:
+        SpecError: it is self.
+    """
+    if pretrain_choice == "self":
+        raise SpecError(
+            "model.pretrain_choice=self, and model.pretrained_model_path is not set",
+            "there are no weights to start from, and random ones instead would be a different experiment without "
+            "saying so",
+            "give a file with model.pretrained_model_path=FILE, or ask for random weights with "
+            'model.pretrain_choice=""',
+        )
