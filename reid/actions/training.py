@@ -140,6 +140,8 @@ def _network(spec: ExperimentSpec, subsets: Subsets, *, resumed: bool) -> tuple[
         train_set.count_of(len(train_set.pids)),
         sum(p.numel() for p in network.parameters()) / 1e6,
     )
+    if spec.train.freeze_batch_norm:
+        network.freeze_batch_norm()
     return network.to(memory_format=torch.channels_last), initial
 
 

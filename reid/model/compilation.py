@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 
 from reid.model.module import ReidModule
+from reid.model.network import ReidNetwork
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,9 @@ class Compilation(Callback):
         images = trainer.datamodule.images_of_this_process  # type: ignore[attr-defined] # set by fit(datamodule=...)
         if self._choice == "off" or (self._choice == "auto" and not (device.type == "cuda" and steps >= LONG_TRAINING)):
             return
+        if not any(parameter.requires_grad for parameter in network.backbone.parameters()):
+            log.info("training without torch.compile: the backbone is frozen")
+            return
         if network.side is not None or network.jigsaw is not None:
             log.info("training without torch.compile: side information and jigsaw do not pass the backbone in one go")
             return
@@ -51,9 +55,7 @@ class Compilation(Callback):
         compiled = torch.compile(eager, mode=mode, dynamic=False)
         shape = (images, 3, network.settings.input_height, network.settings.input_width)
         try:
-            _try(
-                compiled, network.backbone, torch.zeros(shape, device=device), trainer.precision_plugin.forward_context
-            )
+            _try(compiled, network, torch.zeros(shape, device=device), trainer.precision_plugin.forward_context)
         except Exception as error:  # a compiler, a driver, an operator: whatever it is, training works without
             reason = (str(error).strip().splitlines() or ["no detail"])[0][:200]
             log.warning("training without torch.compile, which failed (%s: %s)", type(error).__name__, reason)
@@ -85,21 +87,22 @@ def _while_training(
 
 def _try(
     function: Callable[[Tensor], Tensor],
-    backbone: nn.Module,
+    network: ReidNetwork,
     images: Tensor,
     arithmetic: Callable[[], AbstractContextManager[Any]],
 ) -> None:
-    """Forward and backward, after which the backbone is as it was: its running statistics, gradients and mode.
+    """Forward and backward, after which the network is as it was: its running statistics, gradients and mode.
 
     Args:
         function: to try.
-        backbone: whose it is.
+        network: whose backbone it is.
         images: of the shape of a training batch.
         arithmetic: the very context of the training's steps; what is compiled in any other would be compiled again.
     """
+    backbone: nn.Module = network.backbone
     state = {name: buffer.clone() for name, buffer in backbone.named_buffers()}
-    was_training = backbone.training
-    backbone.train()
+    was_training = network.training
+    network.train()
     devices = [images.device] if images.device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices=devices), arithmetic():
@@ -108,7 +111,7 @@ def _try(
             loss.backward()  # type: ignore[no-untyped-call]
     finally:
         backbone.zero_grad(set_to_none=True)
-        backbone.train(was_training)
+        network.train(was_training)
         with torch.no_grad():
             for name, buffer in backbone.named_buffers():
                 buffer.copy_(state[name])

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from reid.data.records import Record
 from reid.data.side import Side, side_of
@@ -49,6 +50,7 @@ class ReidNetwork(nn.Module):
         super().__init__()
         self.settings = settings
         self._frozen: tuple[Part, ...] = ()
+        self._statistics_kept = False
         self.backbone: Any = build_backbone(settings)
         width = width_of(self.backbone, settings)
         self.embedder, self.branch_dim = build_embedder(settings.embedder, width=width, dim=_dim(settings, width))
@@ -90,12 +92,20 @@ class ReidNetwork(nn.Module):
             module.requires_grad_(False)
         self.train(self.training)
 
+    def freeze_batch_norm(self) -> None:
+        """Keeps the trunk's batch norms at the statistics that they have; their weights learn like all others."""
+        self._statistics_kept = True
+        self.train(self.training)
+
     def train(self, mode: bool = True) -> ReidNetwork:
-        """Sets the mode of all but the frozen parts, which stay in evaluation mode."""
+        """Sets the mode of all but what is frozen, which stays in evaluation mode."""
         super().train(mode)
-        for part in self._frozen:
-            for module in self.part(part).values():
-                module.eval()
+        kept = [module for part in self._frozen for module in self.part(part).values()]
+        if self._statistics_kept:
+            trunk = nn.ModuleDict(self.part("trunk"))
+            kept += [layer for layer in trunk.modules() if isinstance(layer, _BatchNorm)]
+        for module in kept:
+            module.eval()
         return self
 
     def side_of(self, records: Sequence[Record | None]) -> Side | None:

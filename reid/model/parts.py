@@ -12,7 +12,6 @@ from typing import Any
 
 from torch import nn
 
-from reid.errors import SpecError
 from reid.model.network import Part, ReidNetwork
 from reid.model.optim import parameter_groups
 
@@ -43,17 +42,8 @@ def part_groups(network: ReidNetwork, parts: Mapping[Part, PartSettings]) -> lis
 
     Args:
         network: parts that are not trained are frozen in it.
-        parts: settings of both.
-
-    Raises:
-        SpecError: neither part is trained.
+        parts: settings of both, of which one at least is trained.
     """
-    if not any(settings.trained for settings in parts.values()):
-        raise SpecError(
-            "train.train_trunk=false and train.train_embedder=false",
-            "there is nothing left to train",
-            "set one of them to true; to measure the network as it is, run evaluate",
-        )
     groups: list[dict[str, Any]] = []
     for part, settings in parts.items():
         if not settings.trained:

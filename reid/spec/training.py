@@ -98,6 +98,12 @@ class TrainingSpec(Section):
         ge=0,
         ours=True,
     )
+    freeze_batch_norm: bool = key(
+        False,
+        "Keep the backbone's batch norms at the statistics of its initial weights, while their weights learn: for "
+        "small data and batches, and networks whose statistics follow slowly (EfficientNet).",
+        ours=True,
+    )
     resume_training_checkpoint_path: str = key(
         "", "Checkpoint to go on from; empty: the newest one in the results folder, if any."
     )

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from reid.data.augment import Augmentation
-from reid.errors import SpecError
 from reid.model.checkpoint import FORMAT, load_checkpoint
 from reid.model.extract import evaluation_mode
 from reid.model.losses import ReidCriterion
@@ -61,6 +60,12 @@ def module(
             "provenance": {},
         },
     )  # fmt: skip
+
+
+def validated(trained: Any) -> dict[str, float]:
+    """A validation that changes the mode of the network, as the real one does."""
+    with evaluation_mode(trained.network):
+        return {"cmc_rank_1": 0.5, "mAP": 0.5}
 
 
 def group_of(groups: list[dict[str, Any]], parameter: Tensor) -> dict[str, Any]:
@@ -123,10 +128,6 @@ def test_a_frozen_part_keeps_weights_and_statistics_through_steps_and_validation
     trained = module(parts, optimizer="Adam")
     start = {name: value.clone() for name, value in trained.network.state_dict().items()}
 
-    def validated(trained: Any) -> dict[str, float]:
-        with evaluation_mode(trained.network):
-            return {"cmc_rank_1": 0.5, "mAP": 0.5}
-
     records = train(tmp_path, epochs=2, trained=trained, measure=validated)
 
     kept = {name for name, value in trained.network.state_dict().items() if torch.equal(value, start[name])}
@@ -147,11 +148,17 @@ def test_a_frozen_trunk_stays_in_evaluation_mode_whatever_mode_is_asked_for() ->
     assert network.embedder.training
 
 
-def test_freezing_both_parts_is_refused() -> None:
-    parts = {part: PartSettings(0.1, trained=False) for part in PLAIN}
+def test_frozen_batch_norms_keep_their_statistics_through_validations_and_their_weights_learn(tmp_path: Path) -> None:
+    trained = module()
+    trained.network.freeze_batch_norm()
+    start = {name: value.clone() for name, value in trained.network.state_dict().items()}
 
-    with pytest.raises(SpecError, match=r"train_trunk=false.*train_embedder=false.*nothing left to train.*evaluate"):
-        part_groups(ReidNetwork(SETTINGS), parts)
+    train(tmp_path, epochs=2, trained=trained, measure=validated)
+
+    kept = {name for name, value in trained.network.state_dict().items() if torch.equal(value, start[name])}
+    assert {name for name in start if "running_" in name or "num_batches" in name} <= kept
+    assert not {"backbone.conv1.0.weight", "backbone.bn1.weight", "backbone.bn1.bias", "embedder.weight"} & kept
+    assert trained.network.backbone.training
 
 
 @pytest.mark.parametrize(
