@@ -33,6 +33,7 @@ from reid.model.fit import fit
 from reid.model.keeping import Keeping
 from reid.model.module import ReidModule
 from reid.model.network import ReidNetwork, has_depthwise_convolutions
+from reid.model.weights.report import some
 from reid.retrieval.metrics import measure
 from reid.spec.experiment import ExperimentSpec
 from reid.spec.load import dump_spec
@@ -42,6 +43,8 @@ log = logging.getLogger(__name__)
 
 PRETRAINED = "pretrained.json"
 """Which initial weights the training took, and which not and why."""
+
+_TOLD = 4  # identities and files of a batch, in a message
 
 Validate = Callable[[pl.LightningModule], dict[str, float]]
 
@@ -124,8 +127,9 @@ class Training:
     def _describe(self, epoch: int, batch: int) -> str:
         """The identities and files of a batch of this process."""
         shown = [self._records[row] for row in self._batches.rows(epoch, batch)]
-        pids = ", ".join(str(pid) for pid in sorted({record.pid for record in shown}))
-        return f"the identities {pids} ({', '.join(record.path.name for record in shown)})"
+        pids = [str(pid) for pid in sorted({record.pid for record in shown})]
+        names = [record.path.name for record in shown]
+        return f"the identities {some(pids, _TOLD)} ({some(names, _TOLD)})"
 
 
 def _network(spec: ExperimentSpec, subsets: Subsets, *, resumed: bool) -> tuple[ReidNetwork, dict[str, Any]]:

@@ -20,6 +20,12 @@ from reid.model.selection import LATEST
 EVERY = 50
 """Steps between two looks at the loss: each one makes a GPU wait for the step to end."""
 
+_WEIGHTS = {
+    "id": "model.id_loss_weight",
+    "triplet": "model.triplet_loss_weight",
+    "center": "train.optim.center_loss_weight",
+}
+
 
 class Divergence(Callback):
     """Looks at the loss every `EVERY` steps, at the end of an epoch, and before each checkpoint, which is not written.
@@ -96,14 +102,42 @@ class Divergence(Callback):
         )
 
     def _diverged(self, what: str, trainer: pl.Trainer) -> ReidError:
+        module = trainer.lightning_module
+        assert isinstance(module, ReidModule)
         latest = self._folder / LATEST
         good = latest if latest.exists() else trainer.ckpt_path
-        go_on = (
-            f"go on with train.resume_training_checkpoint_path={good}, which takes other settings, or " if good else ""
-        )
         return ReidError(
-            f"the training loss of {what}",
-            "a network does not recover from that, so nothing further is written; earlier checkpoints are good",
-            "look at those images, lower train.optim.base_lr, set train.grad_clip=1.0, or use train.precision=fp32; "
-            f"with that, {go_on}begin anew with train.if_exists=restart",
+            f"the training loss of {what}; {_in_use(module)}",
+            "a network does not recover from that, so nothing further is written"
+            + ("; earlier checkpoints are good" if good else ""),
+            f"look at those images, {_changes(module, trainer)}; with that, "
+            + (
+                f"go on with train.resume_training_checkpoint_path={good}, which takes other settings, or begin anew "
+                "with train.if_exists=restart"
+                if good
+                else "begin anew"
+            ),
         )
+
+
+def _in_use(module: ReidModule) -> str:
+    """The learning rate of the last step, and what makes a loss count more than once."""
+    criterion = module.criterion
+    used = {"id": criterion.use_id, "triplet": criterion.use_triplet, "center": criterion.center is not None}
+    rates = module.part_learning_rates or {"learning rate": module.learning_rate}
+    told = [f"{name.replace('_base_lr', ' rate')} {rate:.3g}" for name, rate in rates.items()]
+    told += [
+        f"{_WEIGHTS[name]} {weight:.3g}" for name, weight in criterion.weights.items() if weight > 1 and used[name]
+    ]
+    return ", ".join(told)
+
+
+def _changes(module: ReidModule, trainer: pl.Trainer) -> str:
+    """What usually helps and is not in use yet."""
+    parts = [f"train.optim.{name.replace('_base_lr', '.base_lr')}" for name in module.part_learning_rates]
+    changes = [f"lower {' and '.join(parts) or 'train.optim.base_lr'}"]
+    if not trainer.gradient_clip_val:
+        changes.append("set train.grad_clip=1.0")
+    if trainer.precision != "32-true":
+        changes.append("use train.precision=fp32")
+    return " or ".join(changes)

@@ -64,6 +64,15 @@ class SpoilsLoss(ReidModule):
         super().optimizer_step(epoch, batch_idx, optimizer, lambda: None)
 
 
+class SpoilsWeightsLater(ReidModule):
+    """Weights overflow in the first update after a resume."""
+
+    def optimizer_step(self, *arguments: Any, **more: Any) -> None:
+        super().optimizer_step(*arguments, **more)
+        with torch.no_grad():
+            self.network.classifier.weight[0, 0] = float("inf")
+
+
 @pytest.mark.parametrize("unit", ["step", "epoch"])
 def test_weights_that_are_no_numbers_are_never_saved(unit: str, tmp_path: Path) -> None:
     spoilt = module(SpoilsWeights)
@@ -73,6 +82,24 @@ def test_weights_that_are_no_numbers_are_never_saved(unit: str, tmp_path: Path) 
 
     good = ["model_epoch_000_step_00001.pth", "reid_model_latest.pth"] if unit == "step" else []
     assert names(tmp_path) == good
+
+
+def test_an_error_about_divergence_advises_only_what_is_not_so_already(tmp_path: Path) -> None:
+    heavy = module(SpoilsLoss, base_lr=0.02)
+    heavy.criterion.weights["id"] = 50.0
+    heavy.criterion.weights["center"] = 9.0  # there is no center loss
+
+    with pytest.raises(ReidError) as first:
+        train(tmp_path / "first", epochs=2, trained=heavy, grad_clip=1.0)
+    assert first.value.found.endswith("; learning rate 0.02, model.id_loss_weight 50")
+    assert "earlier checkpoints" not in first.value.why
+    assert first.value.fix == "look at those images, lower train.optim.base_lr; with that, begin anew"
+
+    train(tmp_path / "second", epochs=1)
+    (start,) = (tmp_path / "second").glob("model_epoch_000_*.pth")
+    with pytest.raises(ReidError, match="earlier checkpoints are good") as later:
+        train(tmp_path / "second", epochs=2, trained=module(SpoilsWeightsLater), resume_from=start)
+    assert "or set train.grad_clip=1.0; with that, go on with train.resume_training_checkpoint_path=" in later.value.fix
 
 
 class SpoilsStatistics(ReidModule):
