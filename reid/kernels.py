@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from numba import njit
+from numba.core import event
 
 log = logging.getLogger(__name__)
 
@@ -30,3 +31,26 @@ def kernel(*, fastmath: set[str] | bool = False) -> Callable[[Callable[..., Any]
         return made
 
     return compiled
+
+
+class _FirstCompilation(event.Listener):
+    """Says once in a process that it compiles, so that nobody takes those seconds for the work's own.
+
+    A function that comes from the disk makes no event.
+    """
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def on_start(self, event: event.Event) -> None:
+        """A function is being compiled, of this package or of another."""
+        ours = event.data["dispatcher"].py_func.__module__.startswith("reid.")
+        if ours and not self._told:
+            self._told = True
+            log.info("compiling loops, once for this machine: the times of this first run are some 10 to 20 s longer")
+
+    def on_end(self, event: event.Event) -> None:
+        """Nothing is left to say."""
+
+
+event.register("numba:compile", _FirstCompilation())  # type: ignore[no-untyped-call]

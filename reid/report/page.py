@@ -121,7 +121,7 @@ def write_report(
     )
     write_text(path, page)
     log.info(
-        "%s: %d of %d queries listed, %d with a row of pictures (plates where none is found), %.1f MB, %.1f s",
+        "%s: %d of %d queries listed, %d with their ranking (a plate where there is no picture), %.1f MB, %.1f s",
         path, coverage.listed, coverage.queries, coverage.pictured, len(page.encode()) / 1e6,
         time.perf_counter() - started,
     )  # fmt: skip

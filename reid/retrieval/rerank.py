@@ -62,6 +62,12 @@ class KReciprocalDistance:
             f"{'euclidean_l2_normalised' if l2_normalise else 'euclidean'}"
         )
         self._lambda = lambda_value
+        if k1 >= len(vectors):
+            log.warning(
+                "re_ranking.k1 is %d, and there are %d points, query and gallery together: all are neighbours of each "
+                "other, so that re-ranking tells nothing; give far fewer than there are images of a person",
+                *(k1, len(vectors)),
+            )
         keep = min(max(k1 + 1, k2), len(vectors))
         neighbours, largest = nearest_among(vectors, keep, device=str(device), memory_bytes=memory_bytes)
         weights = reciprocal_weights(vectors, neighbours, largest, k1=k1)

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from functools import partial
 
 import numpy as np
-from numba import njit
 
 from reid.errors import DataError
+from reid.kernels import kernel
 from reid.retrieval.embeddings import FloatArray, IntArray, normalise
 from reid.retrieval.threads import in_threads
 
@@ -161,7 +161,7 @@ class _Heaps:
         return np.take_along_axis(distances, order, 1), np.take_along_axis(self._rows, order, 1)
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _offer(products, bias, factor, start, distances, rows, begin, end):  # type: ignore[no-untyped-def]
     for q in range(begin, end):
         kth = distances[q, 0]
@@ -172,7 +172,7 @@ def _offer(products, bias, factor, start, distances, rows, begin, end):  # type:
                 kth = distances[q, 0]
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _replace_root(distances, rows, distance, row):  # type: ignore[no-untyped-def]
     size, at = len(distances), 0
     while True:

@@ -106,9 +106,10 @@ def test_identical_images_in_large_numbers_still_have_distances():
     assert np.isfinite(rows).all()
 
 
-def test_fewer_images_than_k1_are_enough():
+def test_fewer_images_than_k1_are_enough_and_a_warning_gives_the_numbers(caplog):
     rows = KReciprocalDistance(_embeddings([[1, 0]]), _embeddings([[1, 0.1], [0, 1]])).rows(0, 1)
     assert float(rows[0, 0]) < float(rows[0, 1])
+    assert "re_ranking.k1 is 20, and there are 3 points" in caplog.text
 
 
 def test_two_sides_of_different_dimension_are_refused_as_without_reranking():
