@@ -16,6 +16,8 @@ from torch import nn
 from reid.data.images import Preprocess, normalise
 from reid.deploy.onnx import export_onnx
 from reid.errors import ExportError, StorageError
+from reid.model.network import ReidNetwork
+from reid.model.settings import NetworkSettings
 from tests.deploy.conftest import EMBEDDING_SIZE, PREPROCESS, Exported, loaded, small_network
 
 
@@ -77,6 +79,17 @@ def test_preprocessing_versions_and_checkpoint_stand_inside_and_beside_the_file(
     assert json.loads(inside["versions"])["torch"] == beside["versions"]["torch"] == torch.__version__.split("+")[0]
     assert beside["opset"] == 18
     assert beside["parity"]["max_abs_difference"] == exported.parity.max_abs_difference
+
+
+def test_trunk_and_residual_embedder_are_exported_as_one_network(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    settings = NetworkSettings("test_vit", 2, 64, 32, embedder="residual", neck="", id_loss_type="none")
+    network = ReidNetwork(settings).eval()
+
+    parity = export_onnx(network, tmp_path / "model.onnx", preprocess=PREPROCESS, images=_noise(3))
+
+    assert parity.max_abs_difference < 1e-4
+    assert parity.min_cosine > 0.99999
 
 
 def test_a_file_that_differs_from_the_network_by_1_is_refused_and_the_old_one_stays(tmp_path: Path) -> None:
