@@ -38,6 +38,9 @@ _FREE = {
 }  # fmt: skip
 """Settings in which a spec may differ from its checkpoint: they change no weight behind the embedding."""
 
+_OF_THE_HEAD = ("cosine_margin", "cosine_scale")
+"""Settings of the network whose keys are in train.optim."""
+
 _CHOSEN_HERE = ("neck_feat", "with_flip_feature")
 """Settings that follow the spec where it sets them, as in TAO: which vector is the embedding."""
 
@@ -71,19 +74,20 @@ def _filled(spec: ExperimentSpec, action: Consumer, checkpoint: Checkpoint) -> E
     folder = spec.results_folder(action)
     outputs = {key: getattr(own, key) or str(folder / name) for key, name in OUTPUTS[action].items()}
     network = checkpoint.network.to_dict()
+    head = {key: network[key] for key in _OF_THE_HEAD}
     pixels = Preprocess.from_dict(checkpoint.preprocess)
     return spec.model_copy(
         update={
             action: own.model_copy(update={"checkpoint": str(checkpoint.path), "parent_run": "", **outputs}),
             "model": _with(spec.model, network),
-            "train": spec.train.model_copy(update={"optim": _with(spec.train.optim, network)}),
+            "train": spec.train.model_copy(update={"optim": _with(spec.train.optim, head)}),
             "dataset": spec.dataset.model_copy(update={"pixel_mean": pixels.mean, "pixel_std": pixels.std}),
         }
     )
 
 
 def _with(section: Section, network: dict[str, Any]) -> Section:
-    """The section with those of the network's settings that are keys of it; two of the head's are in train.optim."""
+    """The section with those of the network's settings that are keys of it."""
     keys = type(section).model_fields
     return section.model_copy(update={key: value for key, value in network.items() if key in keys})
 
