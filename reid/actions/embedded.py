@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from reid.retrieval.embeddings import Embeddings
@@ -19,6 +20,7 @@ class Embedded:
         network: which vector of the network is the embedding, as far as it is known; part of the protocol.
         facts: where the embeddings are from and what was dropped, for metrics.json.
         device: where distances are computed, as torch names it.
+        classes: names of the identities where they are classes; empty for people.
     """
 
     query: Embeddings
@@ -27,3 +29,4 @@ class Embedded:
     network: dict[str, Any]
     facts: dict[str, Any]
     device: object = "cpu"
+    classes: Mapping[int, str] = field(default_factory=dict)

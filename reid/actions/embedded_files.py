@@ -16,7 +16,6 @@ from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.files import EmbeddingFile, read_embeddings
 from reid.retrieval.sides import LabelledSide, labelled
 from reid.spec.experiment import ExperimentSpec
-from reid.spec.re_identification import ReIdentificationSpec
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +58,6 @@ def read_test_set(spec: ExperimentSpec) -> Embedded:
         SpecError: it cannot be told which rows are queries.
         DataError: a file cannot be used.
     """
-    assert isinstance(spec, ReIdentificationSpec)
     own = spec.evaluate
     if own.embeddings:
         file = read_embeddings(Path(own.embeddings))
@@ -78,8 +76,8 @@ def read_test_set(spec: ExperimentSpec) -> Embedded:
             *(name, len(side.embeddings), side.embeddings.dim, side.junk, side.unlabelled),
         )
     return Embedded(
-        _with_pictures(spec, query.embeddings, own.query_dataset),
-        _with_pictures(spec, gallery.embeddings, own.test_dataset),
+        _with_pictures(spec, query.embeddings, "query"),
+        _with_pictures(spec, gallery.embeddings, "gallery"),
         test_set=_fingerprint(query.embeddings, gallery.embeddings),
         network=_same_in_both(files, ("neck_feat", "with_flip_feature")),
         facts={
@@ -125,9 +123,10 @@ def _fingerprint(query: Embeddings, gallery: Embeddings) -> str:
     return whole.hexdigest()
 
 
-def _with_pictures(spec: ExperimentSpec, side: Embeddings, place: str) -> Embeddings:
-    """The paths of pictures that are really there, where `place` holds images of those names."""
-    if not side.paths or not place:
+def _with_pictures(spec: ExperimentSpec, side: Embeddings, name: str) -> Embeddings:
+    """The paths of pictures that are really there, where a place that `evaluate` itself names has such images."""
+    key, place = spec.test_places("evaluate")[name]
+    if not side.paths or not place or not key.startswith("evaluate."):
         return side
     found = {path.name: path for path in images_at(spec, place, name="picture")}
     there = (path if Path(path).is_file() else str(found.get(PurePath(path).name, path)) for path in side.paths)

@@ -76,4 +76,5 @@ class EvaluationImages:
                 "embedding_engine": engine,
             },
             device=hardware.device,
+            classes=subsets["gallery"].classes | subsets["query"].classes,
         )

@@ -10,6 +10,7 @@ from reid.actions.embedded import Embedded
 from reid.actions.embedded_files import names_files, read_test_set
 from reid.actions.evaluation_files import Measured, write_evaluation
 from reid.actions.protocol import protocol_of
+from reid.actions.recipes.table import recipe_of
 from reid.actions.result import ActionResult
 from reid.actions.scoring import rank_by
 from reid.retrieval.evaluation import evaluate_ranking
@@ -34,7 +35,7 @@ def evaluate(spec: ExperimentSpec) -> ActionResult:
         if embedded is None:  # this process has embedded its share; the main one goes on
             return ActionResult("evaluate", run.folder, {}, {}, None)
         measured = _measured(spec, embedded)
-        figures = measured.evaluation.metrics.figures()
+        figures = measured.figures
         files = write_evaluation(spec, run.folder, measured)
         run.status.write("RUNNING", "Test metrics generated.", kpi=figures)
         run.tracker.log_metrics(figures)
@@ -77,4 +78,5 @@ def _measured(spec: ExperimentSpec, embedded: Embedded) -> Measured:
         "measured %d queries against %d gallery images in %.1f s, distance %s",
         *(len(embedded.query), len(embedded.gallery), time.perf_counter() - began, ranking.distance),
     )
-    return Measured(embedded, ranking, evaluation, protocol_of(spec, ranking, embedded.network))
+    recognition = recipe_of(spec).recognition(spec, ranking, embedded.query, embedded.gallery, embedded.classes)
+    return Measured(embedded, ranking, evaluation, protocol_of(spec, ranking, embedded.network), recognition)

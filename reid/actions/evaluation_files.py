@@ -6,7 +6,7 @@ import csv
 import io
 import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,17 @@ from reid.actions.protocol import protocol_line
 from reid.files import write_json, write_text
 from reid.labels import DISTRACTOR_PID
 from reid.report.plots import plot_cmc, plot_matches
+from reid.retrieval.class_table import CLASS_COLUMNS, CONFUSION_COLUMNS, class_name
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.evaluation import Evaluation
 from reid.retrieval.ranking import Ranking
+from reid.retrieval.recognition_evaluation import Recognition
 from reid.spec.experiment import ExperimentSpec
 
 log = logging.getLogger(__name__)
+
+TEST = "test"
+"""What TAO puts before the names of an evaluation's figures."""
 
 _QUERY_COLUMNS = (
     *("row", "path", "pid", "camid", "matches"),
@@ -39,12 +44,20 @@ class Measured:
         ranking: of the gallery for each query.
         evaluation: the figures.
         protocol: how they were measured.
+        recognition: what was measured of classes; None for people.
     """
 
     embedded: Embedded
     ranking: Ranking
     evaluation: Evaluation
     protocol: dict[str, Any]
+    recognition: Recognition | None = None
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The headline figures, by name."""
+        told = self.recognition.metrics.figures(TEST) if self.recognition else {}
+        return {**self.evaluation.metrics.figures(), **told}
 
     @property
     def small_print(self) -> str:
@@ -66,6 +79,8 @@ def write_evaluation(spec: ExperimentSpec, folder: Path, measured: Measured) -> 
         "cmc": folder / "cmc.csv",
         "queries": folder / "queries.csv",
         "camera_pairs": folder / "camera_pairs.csv",
+        "per_class": folder / "per_class.csv",
+        "confusions": folder / "confusions.csv",
         "verification": folder / "verification.json",
         "cmc_curve": Path(own.output_cmc_curve_plot or folder / "cmc_curve.png"),
         "sampled_matches": Path(own.output_sampled_matches_plot or folder / "sampled_matches.png"),
@@ -84,6 +99,12 @@ def write_evaluation(spec: ExperimentSpec, folder: Path, measured: Measured) -> 
         write_text(targets["camera_pairs"], _table(_CAMERA_COLUMNS, rows))
     else:
         absent.add("camera_pairs")
+    if (recognition := measured.recognition) is not None:
+        table = recognition.table
+        write_text(targets["per_class"], _table(CLASS_COLUMNS, table.rows()))
+        write_text(targets["confusions"], _table(CONFUSION_COLUMNS, table.confusions.wrong().rows(table.names)))
+    else:
+        absent |= {"per_class", "confusions"}
     if evaluation.verification is not None:
         write_json(targets["verification"], evaluation.verification.to_dict(), indent=None)
     else:
@@ -106,6 +127,7 @@ def _facts(measured: Measured) -> dict[str, Any]:
     gallery = measured.embedded.gallery
     return {
         **measured.evaluation.to_dict(),
+        **(measured.recognition.to_dict(TEST) if measured.recognition else {}),
         "gallery": len(gallery),
         "gallery_distractors": int((gallery.pids == DISTRACTOR_PID).sum()),
         "protocol": measured.protocol,
@@ -144,8 +166,8 @@ def _draw_matches(spec: ExperimentSpec, measured: Measured, path: Path) -> None:
         rows=spec.re_ranking.num_query,
         columns=spec.re_ranking.max_rank,
         seed=max(spec.train.seed, 0),
-        query_labels=_labels(query),
-        gallery_labels=_labels(gallery),
+        query_labels=_labels(query, measured.embedded.classes),
+        gallery_labels=_labels(gallery, measured.embedded.classes),
         form=spec.evaluate.average_precision,
         protocol=measured.small_print,
     )
@@ -162,10 +184,13 @@ def _write_report(measured: Measured, path: Path) -> None:
         gallery=measured.embedded.gallery,
         title="Evaluation",
         protocol={name: str(value) for name, value in measured.protocol.items()},
+        recognition=measured.recognition,
     )
 
 
-def _labels(side: Embeddings) -> list[str]:
+def _labels(side: Embeddings, classes: Mapping[int, str]) -> list[str]:
+    if classes:
+        return [class_name(classes, pid) for pid in side.pids.tolist()]
     return [f"id {pid} cam {camid}" for pid, camid in zip(side.pids.tolist(), side.camids.tolist(), strict=True)]
 
 

@@ -12,7 +12,7 @@ from reid.actions.card import write_model_card
 from reid.actions.handover import hand_over
 from reid.actions.recipes.table import recipe_of
 from reid.actions.result import ActionResult
-from reid.actions.subsets import BYTES_PER_GB, require_images
+from reid.actions.subsets import require_images
 from reid.data.archives import open_folder
 from reid.data.cache import cache_folder
 from reid.data.images import Pixels, Preprocess
@@ -49,7 +49,7 @@ def export(spec: ExperimentSpec) -> ActionResult:
             path,
             preprocess=preprocess,
             images=images,
-            opset=spec.export.opset_version,
+            opset=spec.export.written_opset,
             metadata=facts,
         )
         figures: dict[str, float | int | str] = {
@@ -99,7 +99,7 @@ def _pictures(spec: ExperimentSpec, preprocess: Preprocess) -> tuple[Pixels, str
 
 def _images_of(spec: ExperimentSpec, name: str, key: str, place: str) -> Subset:
     """A subset as it lies there; no image is opened yet."""
-    limit = int(spec.dataset.max_archive_gb * BYTES_PER_GB)
+    limit = spec.dataset.max_archive_bytes
     folder = open_folder(place, cache_dir=cache_folder(spec.dataset.cache_dir), max_bytes=limit)
     subset = recipe_of(spec).read(spec, {name: folder}, action="export")[name]
     require_images(subset, key)

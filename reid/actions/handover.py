@@ -27,7 +27,7 @@ OUTPUTS: dict[Consumer, dict[str, str]] = {
         "output_cmc_curve_plot": "cmc_curve.png",
         "output_sampled_matches_plot": "sampled_matches.png",
     },
-    "inference": {"output_file": "inference.json"},
+    "inference": {},  # the recipe's
     "export": {"onnx_file": "model.onnx"},
 }
 """Output keys of each action and the file in its results folder that they mean when they are not set."""
@@ -72,7 +72,8 @@ def hand_over(spec: ExperimentSpec, action: Consumer) -> tuple[ExperimentSpec, C
 def _filled(spec: ExperimentSpec, action: Consumer, checkpoint: Checkpoint) -> ExperimentSpec:
     own = getattr(spec, action)
     folder = spec.results_folder(action)
-    outputs = {key: getattr(own, key) or str(folder / name) for key, name in OUTPUTS[action].items()}
+    names = OUTPUTS[action] | ({"output_file": recipe_of(spec).answer_file} if action == "inference" else {})
+    outputs = {key: getattr(own, key) or str(folder / name) for key, name in names.items()}
     network = checkpoint.network.to_dict()
     head = {key: network[key] for key in _OF_THE_HEAD}
     pixels = Preprocess.from_dict(checkpoint.preprocess)

@@ -8,10 +8,9 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from reid.actions.subsets import BYTES_PER_GB
+from reid.actions.recipes.table import recipe_of
 from reid.data.archives import open_folder
 from reid.data.cache import cache_folder
-from reid.data.readers import read_market1501
 from reid.errors import DataError, SpecError
 from reid.retrieval.embeddings import BoolArray
 from reid.retrieval.files import EmbeddingFile
@@ -57,10 +56,8 @@ def query_rows(spec: ExperimentSpec, file: EmbeddingFile) -> BoolArray:
 def images_at(spec: ExperimentSpec, place: str, *, name: str) -> tuple[Path, ...]:
     """Every image file of a folder, an archive or a URI, as the `dataset` section says."""
     dataset = spec.dataset
-    folder = open_folder(
-        place, cache_dir=cache_folder(dataset.cache_dir), max_bytes=int(dataset.max_archive_gb * BYTES_PER_GB)
-    )
-    return read_market1501(folder, name=name, recursive=spec.recursive).images
+    folder = open_folder(place, cache_dir=cache_folder(dataset.cache_dir), max_bytes=dataset.max_archive_bytes)
+    return recipe_of(spec).read(spec, {name: folder}, action="evaluate")[name].images
 
 
 def _check(file: EmbeddingFile, is_query: BoolArray, wanted: set[str], place: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reid.actions.subsets import BYTES_PER_GB, Subsets, embeddings_of
+from reid.actions.subsets import Subsets, embeddings_of
 from reid.data.images import Preprocess
 from reid.data.pack import Pack
 from reid.data.records import Record, Subset
@@ -131,7 +131,7 @@ def rank_by(spec: ExperimentSpec, query: Embeddings, gallery: Embeddings, *, dev
             too small.
     """
     chosen, section = spec.evaluate, spec.re_ranking
-    memory_bytes = int(chosen.memory_gb * BYTES_PER_GB)
+    memory_bytes = chosen.memory_bytes
     require_distances(query, gallery, l2_normalise=chosen.l2_normalise)
     query, gallery = _averaged(spec, query, gallery, memory_bytes)
     distances: DistanceRows

@@ -22,8 +22,6 @@ from reid.errors import DataError, SpecError
 from reid.retrieval.embeddings import Embeddings, FloatArray
 from reid.spec.experiment import ExperimentSpec, Place
 
-BYTES_PER_GB = 10**9
-
 
 @dataclass(frozen=True)
 class Subsets:
@@ -108,7 +106,7 @@ def _folder(spec: ExperimentSpec, name: str, key: str, location: str, *, cache_d
         )
     if is_image(Path(location)) and Path(location).is_file():
         return Path(location)  # one image to recognise
-    return open_folder(location, cache_dir=cache_dir, max_bytes=int(spec.dataset.max_archive_gb * BYTES_PER_GB))
+    return open_folder(location, cache_dir=cache_dir, max_bytes=spec.dataset.max_archive_bytes)
 
 
 def require_images_and_names(spec: ExperimentSpec, subset: Subset, key: str) -> None:

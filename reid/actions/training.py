@@ -235,8 +235,10 @@ def _validation(spec: ExperimentSpec, subsets: Subsets, hardware: Hardware) -> V
 
         def figures() -> dict[str, float]:
             assert sides is not None, "the main process has all embeddings"
-            ranking = rank_by(spec, *sides, device=module.device)
-            return measure(ranking, max_rank=spec.re_ranking.max_rank, form=spec.evaluate.average_precision).figures()
+            query, gallery = sides
+            ranking = rank_by(spec, query, gallery, device=module.device)
+            found = measure(ranking, max_rank=spec.re_ranking.max_rank, form=spec.evaluate.average_precision)
+            return found.figures() | recipe_of(spec).figures(spec, ranking, query)
 
         return from_main(figures)
 

@@ -6,6 +6,8 @@ from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+BYTES_PER_GB = 10**9
+
 Bounds = tuple[float | None, float | None]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from reid.spec.base import Section, key
+from reid.spec.base import BYTES_PER_GB, Section, key
 
 _Deviation = Annotated[float, Field(gt=0)]
 
@@ -56,6 +56,11 @@ class ImagesSpec(Section):
         "skip", "What an unreadable image does: skip counts and names it, error stops.", ours=True
     )
     max_archive_gb: float = key(200.0, "Most that one archive may unpack to, gigabytes.", gt=0, ours=True)
+
+    @property
+    def max_archive_bytes(self) -> int:
+        """`max_archive_gb` in bytes."""
+        return int(self.max_archive_gb * BYTES_PER_GB)
 
 
 class ReRankingSpec(Section):

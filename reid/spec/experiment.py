@@ -129,16 +129,6 @@ with warnings.catch_warnings():
             return float(self.value(self.names["grad_clip"]))
 
         @property
-        def recursive(self) -> bool:
-            """Whether images in subfolders are read where folders mean nothing."""
-            return False
-
-        @property
-        def camera_balanced(self) -> bool:
-            """Whether a batch draws the images of an identity from as many of its cameras as there are."""
-            return False
-
-        @property
         def compares_identities(self) -> bool:
             """Whether the losses need images of several identities in a batch."""
             return True

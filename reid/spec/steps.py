@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from reid.spec.base import Section, key
+from reid.spec.base import BYTES_PER_GB, Section, key
 from reid.spec.training import GpuIds
 
 OLDEST_OPSET = 18
@@ -84,6 +84,11 @@ class MeasuringSpec(NetworkUseSpec):
         1000, "Resamples of the query identities for the 95 % intervals; 0: no intervals.", ge=0, ours=True
     )
     report: bool = key(True, "Write report.html, a page with figures and ranked galleries.", ours=True)
+
+    @property
+    def memory_bytes(self) -> int:
+        """`memory_gb` in bytes."""
+        return int(self.memory_gb * BYTES_PER_GB)
 
 
 class EmbeddingSpec(NetworkUseSpec):

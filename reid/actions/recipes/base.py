@@ -5,10 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
+from reid.actions.recipes.inputs import Answers, Inputs
 from reid.data.records import Subset
-from reid.spec.experiment import ExperimentSpec
+from reid.retrieval.embeddings import Embeddings
+from reid.retrieval.ranking import Ranking
+from reid.retrieval.recognition_evaluation import Recognition
+from reid.spec.experiment import ExperimentSpec, Place
 
 if TYPE_CHECKING:
     from reid.actions.recipes.training import TrainingRecipe
@@ -17,7 +21,13 @@ S = TypeVar("S", bound=ExperimentSpec)
 
 
 class Recipe(ABC, Generic[S]):
-    """What one family does otherwise than another. It loads neither torch nor anything else that is heavy."""
+    """What one family does otherwise than another. It loads neither torch nor anything else that is heavy.
+
+    Attributes:
+        answer_file: name of the file that inference.output_file means when it is not set.
+    """
+
+    answer_file: ClassVar[str]
 
     @abstractmethod
     def read(self, spec: S, folders: Mapping[str, Path], *, action: str) -> dict[str, Subset]:
@@ -54,6 +64,32 @@ class Recipe(ABC, Generic[S]):
 
         Raises:
             DataError: queries have no match.
+        """
+
+    def figures(self, spec: S, ranking: Ranking, query: Embeddings) -> dict[str, float]:
+        """What a validation measures beside CMC and mAP, by name."""
+        return {}
+
+    def recognition(
+        self, spec: S, ranking: Ranking, query: Embeddings, gallery: Embeddings, classes: Mapping[int, str]
+    ) -> Recognition | None:
+        """What an evaluation measures beside the retrieval of people; None where a family has nothing more."""
+        return None
+
+    @abstractmethod
+    def places_to_embed(self, spec: S) -> dict[str, Place]:
+        """Where the "query" and "gallery" images of inference are, as far as there are any.
+
+        Raises:
+            SpecError: none is named that inference could not do without.
+        """
+
+    @abstractmethod
+    def answer(self, spec: S, inputs: Inputs, folder: Path) -> Answers:
+        """Writes the files of inference.
+
+        Raises:
+            CheckpointError: a gallery file was embedded by another network.
         """
 
     @abstractmethod

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reid.actions.inference_files import TABLE, write_embeddings_table, write_inference_json
 from reid.actions.recipes.base import Recipe
+from reid.actions.recipes.inputs import Answers, Inputs
 from reid.data.readers import read_market1501, require_named
 from reid.data.records import Subset
 from reid.data.requirements import require_evaluable, require_trainable
+from reid.errors import SpecError
+from reid.spec.experiment import Place
 from reid.spec.re_identification import ReIdentificationSpec
 
 if TYPE_CHECKING:
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 
 class PersonRecipe(Recipe[ReIdentificationSpec]):
     """Market-1501's naming and rules, and bag-of-tricks training."""
+
+    answer_file = "inference.json"
 
     def read(self, spec: ReIdentificationSpec, folders: Mapping[str, Path], *, action: str) -> dict[str, Subset]:
         """Each folder by itself: a number is the same person in all of them."""
@@ -35,6 +41,24 @@ class PersonRecipe(Recipe[ReIdentificationSpec]):
     def require_evaluable(self, query: Subset, gallery: Subset) -> None:
         """A match by another camera."""
         require_evaluable(query, gallery)
+
+    def places_to_embed(self, spec: ReIdentificationSpec) -> dict[str, Place]:
+        """Either side, or both."""
+        places = {name: place for name, place in spec.test_places("inference").items() if place[1]}
+        if not places:
+            raise SpecError(
+                "neither inference.query_dataset nor inference.test_dataset is set",
+                "there is no image to embed",
+                "give at least one of them: a folder, an archive, or a URI to one",
+            )
+        return places
+
+    def answer(self, spec: ReIdentificationSpec, inputs: Inputs, folder: Path) -> Answers:
+        """The embeddings themselves, in TAO's JSON and as a table."""
+        output, table = Path(spec.inference.output_file), folder / TABLE
+        write_inference_json(output, [path for _, path in inputs.images], inputs.vectors)
+        write_embeddings_table(table, inputs.images, inputs.records, inputs.vectors, made_by=inputs.made_by)
+        return Answers({"inference": output, "embeddings": table}, ("embeddings",), {})
 
     def training(self) -> TrainingRecipe[ReIdentificationSpec]:
         """Bag of tricks, and TransReID where asked for."""

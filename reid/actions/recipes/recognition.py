@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reid.actions.inference_files import TABLE, write_embeddings_table
 from reid.actions.recipes.base import Recipe
+from reid.actions.recipes.inputs import Answers, Inputs
 from reid.data.class_folders import read_class_folders
 from reid.data.class_map import read_class_map
 from reid.data.inputs import read_images
 from reid.data.records import Subset
 from reid.data.requirements import require_referenced, require_trainable
+from reid.errors import CheckpointError, DataError, SpecError
+from reid.retrieval.clusters import cluster_agreement
+from reid.retrieval.embeddings import Embeddings
+from reid.retrieval.ranking import Ranking
+from reid.retrieval.recognised import recognise, write_result_csv
+from reid.retrieval.recognition import Average, measure_recognition
+from reid.retrieval.recognition_evaluation import Recognition, evaluate_recognition
+from reid.retrieval.references import References, read_gallery_references
+from reid.spec.experiment import Place
 from reid.spec.ml_recog import MlRecogSpec
 
 if TYPE_CHECKING:
@@ -20,6 +32,8 @@ if TYPE_CHECKING:
 
 class RecognitionRecipe(Recipe[MlRecogSpec]):
     """Class folders, mined triplets, and answers by the nearest reference."""
+
+    answer_file = "result.csv"
 
     def read(self, spec: MlRecogSpec, folders: Mapping[str, Path], *, action: str) -> dict[str, Subset]:
         """Class folders, numbered together; the images that inference shall recognise may have no class."""
@@ -43,8 +57,122 @@ class RecognitionRecipe(Recipe[MlRecogSpec]):
         """A reference of each class that is asked for."""
         require_referenced(query, gallery)
 
+    def figures(self, spec: MlRecogSpec, ranking: Ranking, query: Embeddings) -> dict[str, float]:
+        """TAO's figures, under its names."""
+        clusters = cluster_agreement(query, l2_normalise=spec.evaluate.l2_normalise, seed=max(spec.train.seed, 0))
+        average = _average(spec.train.report_accuracy_per_class)
+        return measure_recognition(ranking, query, average=average, clusters=clusters).figures("val")
+
+    def recognition(
+        self, spec: MlRecogSpec, ranking: Ranking, query: Embeddings, gallery: Embeddings, classes: Mapping[int, str]
+    ) -> Recognition:
+        """TAO's figures, each class by itself, and the limit for "none of these"."""
+        return evaluate_recognition(
+            ranking,
+            query,
+            gallery,
+            classes,
+            average=_average(spec.evaluate.report_accuracy_per_class),
+            l2_normalise=spec.evaluate.l2_normalise,
+            seed=max(spec.train.seed, 0),
+            memory_bytes=spec.evaluate.memory_bytes,
+        )
+
+    def places_to_embed(self, spec: MlRecogSpec) -> dict[str, Place]:
+        """The images to recognise, and the references unless a gallery file has them embedded already."""
+        places = spec.test_places("inference")
+        if not places["query"][1]:
+            raise SpecError(
+                f"{places['query'][0]} is not set",
+                "there is no image to recognise",
+                f"add {places['query'][0]}=PLACE: an image, a folder or an archive of images, or a URI to one",
+            )
+        if spec.inference.gallery:
+            return {"query": places["query"]}
+        if not places["gallery"][1]:
+            raise SpecError(
+                f"neither {places['gallery'][0]} nor inference.gallery is set",
+                "an image is recognised by the nearest of some references",
+                f"give class folders with {places['gallery'][0]}=PLACE, or a gallery file of `reid enroll` with "
+                "inference.gallery=FILE",
+            )
+        return places
+
+    def answer(self, spec: MlRecogSpec, inputs: Inputs, folder: Path) -> Answers:
+        """TAO's result.csv, and the embeddings of images and references with their classes."""
+        asked, output, table = inputs.side("query"), Path(spec.inference.output_file), folder / TABLE
+        references = _references(spec, inputs)
+        threshold = _threshold(spec)
+        recognised = recognise(
+            asked.vectors,
+            references.embeddings,
+            topk=spec.inference.topk,
+            threshold=threshold,
+            l2_normalise=spec.evaluate.l2_normalise,
+            memory_bytes=spec.evaluate.memory_bytes,
+        )
+        write_result_csv(output, asked.paths, recognised, references.classes)
+        write_embeddings_table(
+            table, inputs.images, inputs.records, inputs.vectors, names=_names(inputs), made_by=inputs.made_by
+        )
+        figures: dict[str, float | int] = {
+            "references": len(references),
+            "classes": len(references.classes),
+            "none_of_these": recognised.num_unknown,
+            **({} if threshold is None else {"threshold": threshold}),
+        }
+        return Answers({"inference": output, "embeddings": table}, ("inference", "embeddings"), figures)
+
     def training(self) -> TrainingRecipe[MlRecogSpec]:
         """Trunk and embedder on mined triplets."""
         from reid.actions.recipes.recognition_training import RecognitionTraining
 
         return RecognitionTraining()
+
+
+def _average(per_class: bool) -> Average:
+    return "classes" if per_class else "queries"
+
+
+def _references(spec: MlRecogSpec, inputs: Inputs) -> References:
+    if not spec.inference.gallery:
+        gallery = inputs.side("gallery")
+        return References.of(gallery.vectors, _names(gallery), gallery.paths, inputs.made_by)
+    path = Path(spec.inference.gallery)
+    references = read_gallery_references(path)
+    made_by = references.made_by.get("checkpoint_sha256")
+    if made_by != inputs.made_by["checkpoint_sha256"]:
+        raise CheckpointError(
+            f"inference.gallery={path} was embedded by the checkpoint {str(made_by)[:12]}, and these images by "
+            f"{inputs.made_by['checkpoint_sha256'][:12]} ({inputs.made_by['checkpoint']})",
+            "distances between embeddings of two networks mean nothing",
+            f"set inference.checkpoint={references.made_by.get('checkpoint', 'FILE')}, or enroll the references again "
+            "with the other one",
+        )
+    return references
+
+
+def _names(inputs: Inputs) -> list[str]:
+    """The class of each image; empty where it has none."""
+    classes = {name: subset.classes for name, subset in inputs.subsets.items()}
+    return [
+        classes[name][record.pid] if record else ""
+        for (name, _), record in zip(inputs.images, inputs.records, strict=True)
+    ]
+
+
+def _threshold(spec: MlRecogSpec) -> float | None:
+    """The distance from which on an image shows none of the classes; None where every image gets one."""
+    own = spec.inference
+    if own.threshold is not None or not own.evaluation:
+        return own.threshold
+    path = Path(own.evaluation)
+    try:
+        measured = json.loads(path.read_text(encoding="utf-8"))["open_set"]
+        return float(measured["threshold"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"inference.evaluation={path} names no limit of an open set ({type(error).__name__})",
+            "it is the metrics.json of an ml_recog evaluation whose queries are no references themselves",
+            "run evaluate with evaluate.exclude=none and give its metrics.json, or set inference.threshold",
+        ) from error

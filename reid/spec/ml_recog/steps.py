@@ -20,8 +20,8 @@ class EvaluateSpec(MeasuringSpec):
         True, "Average the figures over classes, not over images, and write the table of classes."
     )
     exclude: Literal["same_image", "none"] = key(
-        "same_image",
-        "References left out of a query's ranking: the query image itself, or none.",
+        "none",
+        "References left out of a query's ranking: none, or the query image itself where it is a reference too.",
         ours=True,
     )
 
