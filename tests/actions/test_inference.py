@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from reid.actions.inference import inference, write_inference_json
+from reid.actions.inference import inference
+from reid.actions.inference_files import write_inference_json
 from reid.errors import DataError, SpecError
 from reid.files import sha256_of
 from tests.actions.conftest import MakeSpec, Places
