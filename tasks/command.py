@@ -116,4 +116,5 @@ def _result(printed: dict[str, Any]) -> ActionResult:
         figures=printed["figures"],
         files={name: Path(path) for name, path in printed["files"].items()},
         run_id=printed["run_id"],
+        intervals={name: (low, high) for name, (low, high) in printed["intervals"].items()},
     )

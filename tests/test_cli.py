@@ -57,9 +57,20 @@ def test_every_actions_help_shows_an_example_and_spec_keys_with_defaults(capsys,
 
 
 def test_popular_keys_come_first_in_help(capsys):
-    main(["train", "--help"])
+    assert main(["train", "--help-all"]) == 0
     text = capsys.readouterr().out
     assert text.index("train.num_epochs=10") < text.index("Other spec keys") < text.index("train.optim.gamma=0.1")
+
+
+@pytest.mark.parametrize("action", SPEC_ACTIONS)
+def test_an_actions_help_is_short_ends_with_the_example_and_says_where_the_other_keys_are(capsys, action):
+    main([action, "--help"])
+    text = capsys.readouterr().out
+    assert "Other spec keys" not in text
+    assert len(text.splitlines()) < 125  # of 80 columns
+    assert f"reid {action} -e spec.yaml" in text.partition("Example:")[2]
+    if action in ("train", "evaluate"):
+        assert re.search(r"\d+ more keys: --help-all, or docs/spec.md", text)
 
 
 @pytest.mark.parametrize("program", [re_identification_main, ml_recog_main])
@@ -75,7 +86,7 @@ def test_there_is_a_command_for_each_family_of_specs():
 
 @pytest.mark.parametrize("action", SPEC_ACTIONS)
 def test_help_of_ml_recog_lists_the_keys_of_its_own_spec(capsys, action):
-    assert ml_recog_main([action, "--help"]) == 0
+    assert ml_recog_main([action, "--help-all"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert f"ml_recog {action} -e spec.yaml results_dir=results" in text
     assert "family=ml_recog" in text
@@ -423,4 +434,6 @@ def test_ctrl_c_in_train_names_the_checkpoint_that_the_same_command_goes_on_from
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert f"stopped\nnext:  the same command goes on from {latest}\n" in said
+    assert re.search(
+        rf"stopped\nnext:  the same command goes on from {latest} \(epoch \d+, counted from 0, step \d+\)\n", said
+    )

@@ -32,7 +32,6 @@ class EpochLog:
         self._run, self._max_epochs = run, max_epochs
         self._path = run.folder / "metrics.csv"
         self._rows: list[Row] = _read(self._path) if start else []
-        self.received = 0
         if start and start.history is not None and self._rows != list(start.history):
             self._rows = [dict(row) for row in start.history]
             if is_main_process():
@@ -41,7 +40,6 @@ class EpochLog:
 
     def receive(self, record: EpochRecord) -> None:
         """Writes one epoch down."""
-        self.received += 1
         row = record.row()
         self._rows = [earlier for earlier in self._rows if earlier["epoch"] < record.epoch] + [row]
         write_text(self._path, _csv(self._rows))

@@ -45,7 +45,8 @@ def evaluate(spec: ExperimentSpec) -> ActionResult:
             run.tracker.set_tags({"embedding_engine": engine})
         for path in files.values():
             run.tracker.log_artifact(path)
-        return ActionResult("evaluate", run.folder, dict(figures), files, run.tracker.id)
+        intervals = measured.evaluation.intervals
+        return ActionResult("evaluate", run.folder, dict(figures), files, run.tracker.id, intervals)
 
 
 def _embedded(spec: ExperimentSpec, run: ActionRun) -> tuple[ExperimentSpec, Embedded | None]:

@@ -17,6 +17,7 @@ class ActionResult:
         figures: headline figures by name; fractions, counts or short words.
         files: what to look at, by a short name.
         run_id: MLflow run, when tracking is on.
+        intervals: low and high of the 95 % interval of those figures that have one.
     """
 
     action: str
@@ -24,6 +25,7 @@ class ActionResult:
     figures: dict[str, float | int | str] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
     run_id: str | None = None
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -33,4 +35,5 @@ class ActionResult:
             "figures": dict(self.figures),
             "files": {name: str(path) for name, path in self.files.items()},
             "run_id": self.run_id,
+            "intervals": {name: list(ends) for name, ends in self.intervals.items()},
         }

@@ -10,7 +10,7 @@ from reid.actions.abandoned import remove_abandoned
 from reid.actions.changes import changes
 from reid.errors import CheckpointError, SpecError
 from reid.model.checkpoint import Checkpoint, load_checkpoint
-from reid.model.selection import BEST, LATEST, latest_checkpoint, list_checkpoints
+from reid.model.selection import BEST, LATEST, latest_checkpoint, list_checkpoints, parse_name
 from reid.model.settings import NetworkSettings
 from reid.spec.experiment import ExperimentSpec
 
@@ -41,6 +41,11 @@ class StartingPoint(NamedTuple):
     path: Path
     history: tuple[Row, ...] | None
     seed: int
+
+    @property
+    def epochs_done(self) -> int:
+        """Whole epochs that lie behind the checkpoint, as far as it says."""
+        return int(self.history[-1]["epoch"]) + 1 if self.history else 0
 
 
 def starting_point(
@@ -99,14 +104,16 @@ def how_to_go_on(spec: ExperimentSpec) -> str:
     latest = spec.results_folder("train") / LATEST
     if not latest.exists():
         return "no checkpoint was written yet, so the same command begins anew"
+    numbers = parse_name(latest.resolve().name)
+    saved = f"{latest} (epoch {numbers[0]}, counted from 0, step {numbers[1]})" if numbers else str(latest)
     if named := spec.train.resume_training_checkpoint_path:
         return (
             f"the command with train.resume_training_checkpoint_path={latest} goes on from there; unchanged, it begins "
             f"again at {named}"
         )
     if spec.train.if_exists == "restart":
-        return f"add train.if_exists=resume to the command to go on from {latest}; without it, it begins anew"
-    return f"the same command goes on from {latest}"
+        return f"add train.if_exists=resume to the command to go on from {saved}; without it, it begins anew"
+    return f"the same command goes on from {saved}"
 
 
 def _start(checkpoint: Checkpoint, folder: Path) -> StartingPoint:

@@ -59,7 +59,10 @@ def _trained(spec: ExperimentSpec, run: ActionRun, subsets: Subsets, hardware: H
     fingerprints = {found.name: found.fingerprint for found in subsets.report.subsets}
     network = recipe_of(spec).training().network_for(spec, subsets["train"])
     start = from_main(lambda: starting_point(spec, run.folder, fingerprints=fingerprints, network=network))
-    if start:
+    if start and start.epochs_done == spec.train.num_epochs:
+        log.info("the training in %s has all of its %d epochs: nothing is left to train", run.folder, start.epochs_done)
+    elif start:
+        log.info("resuming from %s", start.path)
         run.status.write("STARTED", f"Resuming training from checkpoint: {start.path}")
     seed = spec.train.seed
     if seed < 0:
@@ -77,8 +80,6 @@ def _trained(spec: ExperimentSpec, run: ActionRun, subsets: Subsets, hardware: H
         ending = f"Training stopped early: {waited} validation(s) in a row without a better cmc_rank_1 and mAP."
         log.info("%s", ending)
         run.status.write("RUNNING", ending)
-    elif not epochs.received:
-        log.info("the training in %s had all of its %d epochs already", run.folder, spec.train.num_epochs)
     return epochs
 
 

@@ -68,15 +68,20 @@ ACTIONS = {
 """In the order of their use. A test holds them against the spec's own list, which takes pydantic to read."""
 
 
+_EVERYTHING = "reid.help_all"
+"""Whether the help lists every key, in click's notes on a command line."""
+
+
 class ActionCommand(click.Command):
-    """A command whose help ends with an example and the spec's keys."""
+    """A command whose help ends with the spec's keys and an example."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the example and the keys."""
+        """Writes the keys and the example."""
         from reid.cli.spec_help import write_keys
 
         action = self.name or ""
         program = ctx.command_path
+        write_keys(action, formatter, family_of(ctx), everything=ctx.meta.get(_EVERYTHING, False))
         with formatter.section("Example"):
             example = ACTIONS[action].example
             if family_of(ctx) == "ml_recog":
@@ -84,7 +89,14 @@ class ActionCommand(click.Command):
             formatter.write_text(f"{program} -e spec.yaml results_dir=results {example}")
             if action == "dataset":
                 formatter.write_text(f"{program} check -e spec.yaml")
-        write_keys(action, formatter, family_of(ctx))
+
+
+def _show_all(context: click.Context, option: click.Parameter, given: bool) -> None:
+    """Prints the help with every key, as `--help` does with some."""
+    if given:
+        context.meta[_EVERYTHING] = True
+        click.echo(context.get_help(), color=context.color)
+        context.exit()
 
 
 def action_command(action: str) -> click.Command:
@@ -94,6 +106,14 @@ def action_command(action: str) -> click.Command:
     @spec_input
     @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
     @switches
+    @click.option(
+        "--help-all",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_show_all,
+        help="Show this message with every key of the spec.",
+    )
     @click.pass_context
     def command(context: click.Context, file: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
         if action == "dataset" and overrides[:1] == ("check",):

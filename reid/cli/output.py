@@ -27,7 +27,9 @@ def print_result(result: ActionResult, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2))
         return
-    if result.figures:
+    if result.intervals:
+        print_rows(result.action, _rows_with_intervals(result), ("figure", "value", "95 % interval"))
+    elif result.figures:
         print_rows(result.action, [(name, _figure(name, value)) for name, value in result.figures.items()])
     rows = [(name, str(path)) for name, path in result.files.items()] or [("results", str(result.results_dir))]
     if result.run_id:
@@ -96,6 +98,14 @@ def _report_lines(report: SpecReport) -> list[str]:
         by_reason.setdefault(reason, []).append(path)
     lines += [f"No effect: {', '.join(paths)}: {reason}" for reason, paths in by_reason.items()]
     return [*lines, *(f"Note: {note}" for note in report.notes)]
+
+
+def _rows_with_intervals(result: ActionResult) -> list[tuple[str, str, str]]:
+    between = {
+        name: " to ".join(_figure(name, end) for end in ends).replace(" % to", " to")
+        for name, ends in result.intervals.items()
+    }
+    return [(name, _figure(name, value), between.get(name, "")) for name, value in result.figures.items()]
 
 
 def _figure(name: str, value: float | int | str) -> str:

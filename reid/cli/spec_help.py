@@ -56,24 +56,31 @@ def keys_for(action: str, family: str) -> list[Key]:
     return sorted(keys, key=lambda key: key.block not in ("", action))
 
 
-def write_keys(action: str, formatter: click.HelpFormatter, family: str) -> None:
-    """Lists the keys with an effect, popular ones first, and names the page that has them all.
+def write_keys(action: str, formatter: click.HelpFormatter, family: str, *, everything: bool) -> None:
+    """Lists the keys with an effect, popular ones first, and says where the rest are.
 
     Args:
+        action: whose keys.
+        formatter: of the help.
         family: whose keys; empty for the first one, with a word about the others.
+        everything: list those that are neither popular nor of the action's own block too.
     """
     from reid.spec.families import FAMILIES
 
     names = FAMILIES[family or FAMILY_PROGRAMS[0]]
     keys = [key for key in keys_for(action, names.name) if not key.no_effect]
-    first = [
-        key for key in keys if key.popular or key.path in _FIRST or key.block == action not in ("train", "dataset")
-    ]
+    own = {action} - {"train", "dataset"} | ({"mlflow"} if action in ("register", "promote") else set())
+    named = (*_FIRST, *_READ_BESIDE.get(action, ()))
+    first = [key for key in keys if key.popular or key.path in named or key.block in own]
     others = [key for key in keys if key not in first]
-    for title, group in (("Spec keys, popular ones", first), ("Other spec keys", others)):
-        with formatter.section(title):
-            formatter.write_dl([(_default(key), _text(key)) for key in group])
+    groups = {"Spec keys, popular ones": first, "Other spec keys": others if everything else []}
+    for title, group in groups.items():
+        if group:
+            with formatter.section(title):
+                formatter.write_dl([(_default(key), _text(key)) for key in group])
     formatter.write_paragraph()
+    if not everything and others:
+        formatter.write_text(f"{len(others)} more keys: --help-all, or {names.page}.")
     formatter.write_text(f"Keys that TAO has and that do nothing here are listed in {names.page}.")
     for other in FAMILY_PROGRAMS if not family else ():
         if other != names.name:

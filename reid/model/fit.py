@@ -30,8 +30,6 @@ from reid.model.parallel import prepare_ddp
 from reid.model.stopping import EarlyStopping
 from reid.signals import StopRequest, deferred
 
-log = logging.getLogger(__name__)
-
 _LIGHTNING_PRECISION: dict[Precision, Literal["32-true", "16-mixed", "bf16-mixed"]] = {
     "fp32": "32-true",
     "fp16": "16-mixed",
@@ -127,8 +125,6 @@ def fit(
         num_sanity_val_steps=0,
         default_root_dir=folder,
     )
-    if resume_from:
-        log.info("resuming from %s", resume_from)
     try:
         with deferred(request):
             trainer.fit(module, data, ckpt_path=resume_from, weights_only=True)

@@ -15,6 +15,7 @@ import pytest
 
 from reid.actions.evaluate import evaluate
 from reid.actions.result import ActionResult
+from reid.cli import main
 from reid.errors import DataError, SpecError
 from reid.files import sha256_of
 from reid.spec.load import load_spec
@@ -154,6 +155,18 @@ def test_no_torch_is_imported_on_the_way(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "evaluate/report.html").is_file()
+
+
+def test_the_table_on_the_screen_shows_the_intervals_of_metrics_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = both(tmp_path / "a.npz", people(queries=30))
+
+    assert main(["evaluate", f"results_dir={tmp_path}", f"evaluate.embeddings={file}", "evaluate.report=false"]) == 0
+
+    low, high = json.loads((tmp_path / "evaluate" / "metrics.json").read_text())["intervals"]["mAP"]
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.split()[:1] == ["mAP"]]
+    assert line.rstrip().endswith(f"{100 * low:.1f} to {100 * high:.1f} %")
 
 
 def test_the_file_stands_where_else_the_checkpoint_does(run: Evaluate, tmp_path: Path) -> None:

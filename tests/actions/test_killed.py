@@ -96,9 +96,11 @@ def test_sigterm_saves_the_step_tells_how_to_go_on_and_exits_with_143(
     latest = folder / "reid_model_latest.pth"
     last = status(folder)[-1]
     assert (last["status"], last["error"]) == ("FAILURE", "Terminated")
-    assert last["message"] == f"Asked to stop by SIGTERM. the same command goes on from {latest}"
-    assert said.endswith(f"stopped: SIGTERM\nnext:  the same command goes on from {latest}\n")
-    assert load_checkpoint(latest).epoch < 2
+    checkpoint = load_checkpoint(latest)
+    saved = f"{latest} (epoch {checkpoint.epoch}, counted from 0, step {checkpoint.step})"
+    assert last["message"] == f"Asked to stop by SIGTERM. the same command goes on from {saved}"
+    assert said.endswith(f"stopped: SIGTERM\nnext:  the same command goes on from {saved}\n")
+    assert checkpoint.epoch < 2
 
     again = command("train", spec, tmp_path)
     again.join(60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 
@@ -48,11 +49,16 @@ def test_a_training_stopped_inside_an_epoch_goes_on_with_the_batches_that_are_le
     assert rows(tmp_path / "resumed" / "train")[-1] == whole[-1]
 
 
-def test_a_finished_training_is_left_as_it_is(trained: Path, make_spec: MakeSpec, tmp_path: Path) -> None:
+def test_a_finished_training_is_left_as_it_is_and_says_so_first(
+    trained: Path, make_spec: MakeSpec, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     results = copied(trained, tmp_path / "copy")
 
-    result = train(make_spec("train", results))
+    with caplog.at_level(logging.INFO, logger="reid"):
+        result = train(make_spec("train", results))
 
+    assert "has all of its 3 epochs: nothing is left to train" in caplog.text
+    assert "resuming from" not in caplog.text
     assert rows(results / "train") == rows(trained / "train")
     assert names(results / "train") == names(trained / "train")
     assert result.figures["epochs"] == 3
