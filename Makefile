@@ -31,7 +31,7 @@ test: $(VENV)/.dev ## lint, types, import contracts and all tests
 	$(MAKE) --no-print-directory -j2 types tests
 
 tests: $(VENV)/.dev # as test, without lint, types and the system's packages
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not gpu and not benchmark" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not gpu and not benchmark" --durations=30 --durations-min=8 $(ARGS)
 
 lint: $(VENV)/.dev ## style
 	$(BIN)/ruff check .

@@ -219,12 +219,12 @@ def _plain_parts(spec: ReIdentificationSpec) -> tuple[ReidNetwork, Any, plain.Im
 
 
 def _embed(side: str, folder: Path, network: str, *, compiled: bool) -> float:
-    """320 images: the plain loop, or a second `inference`, whose conversion and pack are in the cache."""
+    """640 images: the plain loop, or a second `inference`, whose conversion and pack are in the cache."""
     spec = spec_of(folder, network, "train.num_epochs=1", f"results_dir={folder}/embedded")
     images = folder / "embedded_images"
     if not images.is_dir():
         images.mkdir()
-        for path in sorted((folder / "train").iterdir())[:320]:
+        for path in sorted((folder / "train").iterdir())[:640]:
             (images / path.name).symlink_to(path)
     if side == "plain":
         paths = sorted(images.iterdir())
