@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,13 +61,20 @@ class Subsets:
         return hashlib.sha256(both.encode()).hexdigest()
 
 
-def open_subsets(spec: ExperimentSpec, locations: Mapping[str, Place], *, action: str) -> Subsets:
+def open_subsets(
+    spec: ExperimentSpec,
+    locations: Mapping[str, Place],
+    *,
+    action: str,
+    before_reading: Callable[[], None] = lambda: None,
+) -> Subsets:
     """Fetches, extracts, reads and checks the subsets at some locations; `train` with the further sources of the spec.
 
     Args:
         spec: its `dataset` section says how.
         locations: for each subset name the key that gives its place, for messages, and the place.
         action: what they are opened for. Inference takes any image, and dataset reports on all before it judges.
+        before_reading: called when all images are listed, and none was read yet.
 
     Raises:
         SpecError: a place is not set.
@@ -93,6 +100,7 @@ def open_subsets(spec: ExperimentSpec, locations: Mapping[str, Place], *, action
     if action not in ("inference", "dataset"):
         for subset in subsets:
             require_images_and_names(spec, subset, locations[subset.name][0])
+    before_reading()
     report = check(*subsets, on_bad_image=dataset.on_bad_image, cache_dir=cache_dir, workers=max(spec.workers, 1))
     return Subsets({subset.name: usable(subset, report) for subset in subsets}, report, cache_dir)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reid.actions.base import ActionRun, action_run
@@ -16,7 +17,7 @@ from reid.actions.subsets import Subsets, open_subsets
 from reid.data.merge import require_different
 from reid.distributed import from_main
 from reid.errors import Terminated
-from reid.model.selection import BEST, LATEST
+from reid.model.selection import BEST, LATEST, list_checkpoints
 from reid.spec.experiment import ExperimentSpec
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ def train(spec: ExperimentSpec) -> ActionResult:
 
 def _train(spec: ExperimentSpec, run: ActionRun) -> ActionResult:
     hardware = hardware_of(spec)
-    subsets = open_subsets(spec, _locations(spec), action="train")
+    subsets = open_subsets(
+        spec, _locations(spec), action="train", before_reading=lambda: _require_possible(spec, run.folder)
+    )
     _require_usable(spec, subsets)
     with processes("train", spec, hardware):
         epochs = _trained(spec, run, subsets, hardware)
@@ -81,6 +84,12 @@ def _trained(spec: ExperimentSpec, run: ActionRun, subsets: Subsets, hardware: H
         log.info("%s", ending)
         run.status.write("RUNNING", ending)
     return epochs
+
+
+def _require_possible(spec: ExperimentSpec, folder: Path) -> None:
+    """Tells what is wrong with network and initial weights before time is spent on images; timm is imported for it."""
+    fresh = not (spec.train.resume_training_checkpoint_path or list_checkpoints(folder))
+    recipe_of(spec).training().require_possible(spec, fresh=fresh)
 
 
 def _locations(spec: ExperimentSpec) -> dict[str, tuple[str, str]]:

@@ -27,19 +27,7 @@ def build_backbone(settings: NetworkSettings) -> nn.Module:
             that size, or it has no patches where the settings ask something of them.
     """
     name = timm_name(settings.backbone)
-    if name in FANS:
-        raise SpecError(
-            f"model.backbone={name}",
-            f"the FAN networks are in TAO alone: timm {timm.__version__}, where the networks come from, has none",
-            f"choose {FANS[name]}, of the same kind (attention across channels) and about the same size, or another "
-            "network of timm",
-        )
-    if name not in OSNETS and not timm.is_model(name):
-        raise SpecError(
-            f"model.backbone={settings.backbone} is neither a name of TAO's, nor an OSNet, nor a network of timm "
-            f"{timm.__version__}",
-            fix=_nearest_names(name),
-        )
+    require_known(settings.backbone)
     backbone = build_osnet(name) if name in OSNETS else _create(name, settings)
     if isinstance(backbone, timm.models.resnet.ResNet):
         _set_last_stride(backbone, settings.last_stride)
@@ -52,6 +40,28 @@ def build_backbone(settings: NetworkSettings) -> nn.Module:
     if "stride_size" in settings.asked_of_patches:
         set_patch_grid(backbone, (settings.input_height, settings.input_width), settings.stride_size)
     return backbone
+
+
+def require_known(backbone: str) -> None:
+    """Refuses a name that no network has.
+
+    Raises:
+        SpecError: the nearest names are given.
+    """
+    name = timm_name(backbone)
+    if name in FANS:
+        raise SpecError(
+            f"model.backbone={name}",
+            f"the FAN networks are in TAO alone: timm {timm.__version__}, where the networks come from, has none",
+            f"choose {FANS[name]}, of the same kind (attention across channels) and about the same size, or another "
+            "network of timm",
+        )
+    if name not in OSNETS and not timm.is_model(name):
+        raise SpecError(
+            f"model.backbone={backbone} is neither a name of TAO's, nor an OSNet, nor a network of timm "
+            f"{timm.__version__}",
+            fix=_nearest_names(name),
+        )
 
 
 def width_of(backbone: Any, settings: NetworkSettings) -> int:

@@ -9,7 +9,7 @@ import pytest
 
 from reid import __version__
 from reid.actions.train import train
-from reid.errors import SpecError
+from reid.errors import DataError, ReidError, SpecError
 from reid.model.checkpoint import load_checkpoint
 from reid.tracking.provenance import code_revision
 from tests.actions.conftest import MakeSpec
@@ -23,6 +23,36 @@ def test_own_weights_without_a_file_are_refused_not_replaced_by_random_ones(
         train(make_spec("train", tmp_path, "model.pretrain_choice=self"))
 
     assert not [name for name in names(tmp_path / "train") if name.endswith(".pth")]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["model.backbone=resnet_51"], r"model\.backbone=resnet_51 is neither a name of TAO's.*did you mean resnet_50"),
+        (
+            ["model.sie_camera=true"],
+            r"model\.sie_camera=true with model\.backbone=test_resnet.*plain vision transformer",
+        ),
+        (["model.pretrain_choice=self"], r"model\.pretrained_model_path is not set"),
+        (["model.backbone=osnet_x0_25", "model.pretrain_choice=imagenet"], r"timm, whose weights that means, has none"),
+        (
+            ["model.pretrained_model_path=absent.pth"],
+            r"model\.pretrained_model_path=absent\.pth: there is no such file",
+        ),
+    ],
+)
+def test_what_no_images_can_mend_is_told_before_any_image_is_read(
+    given: list[str], message: str, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "0001_c1.jpg").write_bytes(b"no picture")
+    place = f"dataset.train_dataset_dir={tmp_path}/broken"
+
+    with pytest.raises(ReidError, match=message) as refused:
+        train(make_spec("train", tmp_path, place, *given))
+    assert refused.value.exit_code == 2
+    with pytest.raises(DataError, match="no image would be left"):
+        train(make_spec("train", tmp_path, place))
 
 
 def test_a_checkpoint_names_the_revision_of_the_code_and_not_of_the_folder_it_was_trained_in(

@@ -9,13 +9,17 @@ from typing import Any, Generic, TypeVar
 
 from reid.data.augment import Augmentation
 from reid.data.colour import ColourJitter
+from reid.data.fetch import scheme_of
 from reid.data.images import Preprocess
 from reid.data.records import Record, Subset
 from reid.errors import SpecError
+from reid.model.backbone import build_backbone, require_known
 from reid.model.losses import ReidCriterion
 from reid.model.network import Part, ReidNetwork
 from reid.model.schedule import Schedule
 from reid.model.settings import NetworkSettings
+from reid.model.weights.loading import require_imagenet
+from reid.model.weights.location import weights_file
 from reid.spec.data import ColorAugmentationSpec
 from reid.spec.experiment import ExperimentSpec
 
@@ -44,6 +48,33 @@ class TrainingRecipe(ABC, Generic[S]):
         Raises:
             DataError: it asks for something that the images do not have.
         """
+
+    def require_possible(self, spec: S, *, fresh: bool) -> None:
+        """Refuses a network or initial weights that no images can make possible.
+
+        Args:
+            spec: of the training.
+            fresh: whether it will begin from initial weights rather than go on from a checkpoint.
+
+        Raises:
+            SpecError: there is no such network, it has no patches where something is asked of them, no file of weights
+                is named, or the one that is named is not there.
+            CheckpointError: nobody has ImageNet weights of that network.
+        """
+        settings = self.network(spec, num_classes=1)
+        require_known(settings.backbone)
+        if settings.asked_of_patches:
+            build_backbone(settings)
+        if not fresh:
+            return
+        files = {f"model.{name}": str(place) for name, place in spec.model if name.startswith("pretrained_") and place}
+        for key, place in files.items():
+            if not scheme_of(place):
+                weights_file(place, cache_dir=Path(), key=key)
+        if not files:
+            require_no_file_asked_for(spec.model.pretrain_choice)
+            if spec.model.pretrain_choice == "imagenet":
+                require_imagenet(settings.backbone)
 
     @abstractmethod
     def initial_weights(self, spec: S, network: ReidNetwork, *, cache_dir: Path) -> dict[str, Any]:

@@ -60,13 +60,7 @@ def load_imagenet(network: ReidNetwork) -> WeightReport:
         FetchError: the hub cannot be reached, and the weights are not in the cache.
     """
     name = network.settings.backbone
-    if name in OSNETS or name == NV_DINOV2:
-        raise CheckpointError(
-            f"model.pretrain_choice=imagenet with model.backbone={name}",
-            "timm, whose weights that means, has none of it",
-            f"fetch {'torchreid' if name in OSNETS else 'NVIDIA'}'s file of this network and give it with "
-            'model.pretrained_model_path=FILE, or ask for random weights with model.pretrain_choice=""',
-        )
+    require_imagenet(name)
     with hub_or_cache() as answers:
         try:
             weights = timm.create_model(timm_name(name), pretrained=True, num_classes=0).state_dict()
@@ -75,6 +69,21 @@ def load_imagenet(network: ReidNetwork) -> WeightReport:
     if not answers:
         log.warning("timm's hub cannot be reached from here: the weights of %s are of the local cache", timm_name(name))
     return _fill(network, weights, f"timm ({timm_name(name)})")
+
+
+def require_imagenet(name: str) -> None:
+    """Refuses a backbone of which timm has no ImageNet weights because it has no such network.
+
+    Raises:
+        CheckpointError: it is one.
+    """
+    if name in OSNETS or name == NV_DINOV2:
+        raise CheckpointError(
+            f"model.pretrain_choice=imagenet with model.backbone={name}",
+            "timm, whose weights that means, has none of it",
+            f"fetch {'torchreid' if name in OSNETS else 'NVIDIA'}'s file of this network and give it with "
+            'model.pretrained_model_path=FILE, or ask for random weights with model.pretrain_choice=""',
+        )
 
 
 def _not_to_be_had(name: str, error: Exception, *, answers: bool) -> ReidError:
