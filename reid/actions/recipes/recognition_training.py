@@ -112,7 +112,9 @@ class RecognitionTraining(TrainingRecipe[MlRecogSpec]):
             mean=dataset.pixel_mean,
             std=dataset.pixel_std,
             colour=colour_jitter(dataset.color_augmentation),
-            resized_crop=ResizedCrop(spec.model.input_height, spec.model.input_width),
+            resized_crop=ResizedCrop(
+                spec.model.input_height, spec.model.input_width, scale=(dataset.min_crop_area, 1.0)
+            ),
             rotation=HALF_TURN if dataset.random_rotation else 0.0,
             blur=GaussianBlur(blur.kernel, blur.sigma) if blur.enabled else None,
         )

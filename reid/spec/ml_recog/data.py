@@ -77,4 +77,12 @@ class DatasetSpec(ImagesSpec, ClassesSpec):
     re_prob: float = like(ImagesSpec, "re_prob", tao_bounds=(None, None), math_cond="> 0.0")
     color_augmentation: ColorJitterSpec = ColorJitterSpec()
     gaussian_blur: GaussianBlurSpec = GaussianBlurSpec()
+    min_crop_area: float = key(
+        0.08,
+        "Least share of a training image that is cut out of it and resized; TAO's is fixed at 0.08. With few images of "
+        "a thing that fills them, larger parts teach faster.",
+        gt=0,
+        le=1,
+        ours=True,
+    )
     random_rotation: bool = key(False, "Turn training images by 0 to 180 degrees, each by its own draw.")
