@@ -5,6 +5,7 @@ Each picture has a `draw_*`, which returns the matplotlib figure, and a `plot_*`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,10 +121,14 @@ def draw_training(
     for number, (name, values) in enumerate(losses.items()):
         axes[0].plot(x, values, color=_LINE_COLOURS[number % 6], linewidth=1.8, marker=dot, label=name)
     axes[1].plot(x, learning_rate, color=INK, linewidth=1.8, marker=dot)
-    axes[1].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+    power = _power_of_ten(max(learning_rate))
+    rate = f"learning rate (in 1e{power})" if power else "learning rate"
+    axes[1].set_ylim(0, 1.08 * max(learning_rate) or 1)  # from zero: a rate that stays gets no ticks of its last digits
+    axes[1].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 10.0**power:.3g}"))
     for number, (name, fractions) in enumerate(measured.items()):
-        _validation_line(axes[2], x, 100 * fractions, name, _LINE_COLOURS[number % 6])
-    for panel, title in zip(axes, ("loss", "learning rate", "validation (%)"), strict=False):
+        star = max(16 - 5 * number, 6)  # of two bests in one place the smaller stands on the larger
+        _validation_line(axes[2], x, 100 * fractions, name, _LINE_COLOURS[number % 6], star=star)
+    for panel, title in zip(axes, ("loss", rate, "validation (%)"), strict=False):
         panel.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
         panel.set_xlabel("epoch", color=INK)
         panel.set_xlim(x.min() - margin, x.max() + margin)
@@ -149,13 +154,18 @@ def _label_point(axes: Axes, rank: int, value: float, *, at_the_end: bool) -> No
     )
 
 
+def _power_of_ten(largest: float) -> int:
+    """The power of ten that a number is one to ten of; 0 for zero."""
+    return math.floor(math.log10(largest)) if largest > 0 else 0
+
+
 def _validation_line(
-    axes: Axes, epochs: npt.NDArray[np.float64], percent: npt.NDArray[np.float64], name: str, colour: str
+    axes: Axes, epochs: npt.NDArray[np.float64], percent: npt.NDArray[np.float64], name: str, colour: str, *, star: int
 ) -> None:
     """One figure over the epochs that have it, the best with a star and in the legend."""
     known = np.flatnonzero(~np.isnan(percent))
     best = known[percent[known].argmax()]
     label = f"{name}, best {percent[best]:.1f} % in epoch {epochs[best]:g}"
     axes.plot(epochs[known], percent[known], color=colour, linewidth=1.8, marker=".", label=label)
-    axes.plot(epochs[best], percent[best], "*", color=colour, markersize=12, markeredgecolor="white", zorder=5)
+    axes.plot(epochs[best], percent[best], "*", color=colour, markersize=star, markeredgecolor="white", zorder=5)
     axes.set_ylim(0, 102)

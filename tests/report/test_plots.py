@@ -47,6 +47,23 @@ def test_training_has_panels_for_loss_rate_and_validation():
     assert figure.axes[2].get_legend().get_texts()[0].get_text() == "mAP, best 50.0 % in epoch 1"
 
 
+def test_ticks_of_a_learning_rate_are_even_also_where_it_stays_the_same():
+    figure = draw_training([0], losses={"total": [1]}, learning_rate=[0.00035])
+    figure.canvas.draw()
+    axes = figure.axes[1]
+    shown = [float(label.get_text()) for label in axes.get_yticklabels()]
+    assert axes.get_title(loc="left") == "learning rate (in 1e-4)"
+    np.testing.assert_allclose(np.diff(shown), 0.5)
+    assert shown[0] == 0
+
+
+def test_two_bests_in_one_place_are_stars_of_two_sizes():
+    figure = draw_training([0], losses={"total": [1]}, learning_rate=[1], figures={"cmc_rank_1": [0.4], "mAP": [0.4]})
+    stars = [line.get_markersize() for line in figure.axes[2].get_lines() if line.get_marker() == "*"]
+    assert stars == sorted(set(stars), reverse=True)
+    assert len(stars) == 2
+
+
 def test_epochs_without_validation_are_not_drawn_as_zero():
     nan = float("nan")
     figure = draw_training(
