@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
+# Progress where somebody watches, one line elsewhere.
+UV := $(BIN)/uv pip install $$(test -t 1 || echo --quiet) --compile-bytecode --python $(BIN)/python
 
 # Nothing phones home, and the tools of this checkout keep their state inside it.
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
@@ -65,7 +66,8 @@ $(VENV)/.uv:
 	@touch $@
 
 $(VENV)/.pipeline: pyproject.toml constraints.txt | $(VENV)/.uv
-	@echo "installing the pinned versions into $(VENV) (about half a minute, 6 GB with PyTorch's CUDA libraries)"
+	@echo "installing the pinned versions into $(VENV) (6 GB with PyTorch's CUDA libraries, up to 12.6 GB with"
+	@echo "the installer's cache; under a minute from that cache, minutes over a network)"
 	$(UV) --constraint constraints.txt --editable '.[pipeline]'
 	@touch $@
 
