@@ -117,7 +117,7 @@ def test_a_process_that_fails_ends_the_others_with_its_last_words(make_spec: Mak
     spec = sound.model_copy(update={"inference": bad})
 
     with (
-        pytest.raises(ReidError, match=r"(?s)process 1 .* of 2 ended with exit code 1.*there is no checkpoint"),
+        pytest.raises(ReidError, match=r"(?s)process 1 .* of 2 ended with exit code 2.*there is no checkpoint"),
         processes("inference", spec, hardware_of(spec, "inference")),
     ):
         pass
