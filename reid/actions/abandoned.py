@@ -8,12 +8,12 @@ from pathlib import Path
 
 from reid.files import atomic_path, replace_link
 from reid.model.checkpoint import Checkpoint, load_checkpoint
-from reid.model.selection import BEST, LATEST, list_checkpoints, score_of
+from reid.model.selection import BEST, list_checkpoints, score_of
 
 log = logging.getLogger(__name__)
 
 
-def remove_abandoned(folder: Path, start: Checkpoint, *, encryption_key: str = "") -> None:
+def remove_abandoned(folder: Path, start: Checkpoint, *, link: str, encryption_key: str = "") -> None:
     """Removes the checkpoints in `folder` that are later than `start`, when that lies there as well.
 
     Otherwise an epoch's number would name a file of the old course, which nothing prunes. Where the best
@@ -23,6 +23,7 @@ def remove_abandoned(folder: Path, start: Checkpoint, *, encryption_key: str = "
     Args:
         folder: of the training that goes on.
         start: where it goes on.
+        link: name of the link to the latest checkpoint.
         encryption_key: passphrase of the checkpoints.
 
     Raises:
@@ -39,7 +40,7 @@ def remove_abandoned(folder: Path, start: Checkpoint, *, encryption_key: str = "
             later.append(folder / BEST)
     if not later:
         return
-    replace_link(folder / LATEST, path)
+    replace_link(folder / link, path)
     for abandoned in later:
         abandoned.unlink()
     log.warning(

@@ -94,7 +94,7 @@ def action_run(action: str, spec: ExperimentSpec) -> Iterator[ActionRun]:
     began = time.perf_counter()
     with terminable(), ExitStack() as stack:
         run = ActionRun(action, spec, stack)
-        run.status.write("STARTED", f"Starting ReIdentification {action}.")
+        run.status.write("STARTED", f"Starting {spec.title} {action}.")
         try:
             yield run
             run.record()

@@ -22,6 +22,10 @@ _NEEDED = (
     *("gallery", "gallery_distractors", "verification", "camera_pairs", "camera_pairs_left_out"),
     *("protocol", "test_set"),
 )
+_NEEDED_OF_CLASSES = (
+    *("test Precision at Rank 1", "test Mean Average Precision", "test Mean Reciprocal Rank", "test r-Precision"),
+    *("average_over", "k", "classes", "classes_scored", "open_set"),
+)
 _VECTOR = ("neck_feat", "with_flip_feature")
 
 
@@ -82,7 +86,8 @@ def _metrics(path: Path, checkpoint: Checkpoint) -> tuple[dict[str, Any] | None,
     if measured != checkpoint.sha256:
         other = f"of the checkpoint {str(measured)[:12]}" if measured else "of embeddings of an unknown network"
         return None, f"The evaluation beside the export is {other}, and not of {checkpoint.sha256[:12]}."
-    if missing := [key for key in _NEEDED if key not in metrics]:
+    needed = _NEEDED + (_NEEDED_OF_CLASSES if "train_classes" in checkpoint.provenance else ())
+    if missing := [key for key in needed if key not in metrics]:
         return None, f"The evaluation beside the export is of another version: it has no {', '.join(missing)}."
     for key in _VECTOR:
         exported = getattr(checkpoint.network, key)

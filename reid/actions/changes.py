@@ -15,7 +15,7 @@ _CHANGEABLE = {
     "dataset": {
         "train_dataset_dir", "test_dataset_dir", "query_dataset_dir", "num_classes", "val_batch_size", "num_workers",
         "cache_dir", "on_bad_image", "max_archive_gb", "recursive", "more_train_dataset_dirs", "keep_on_gpu",
-        "train_dataset", "val_dataset", "workers",
+        "train_dataset", "val_dataset", "workers", "class_map",
     },
     "train": {
         "num_epochs", "checkpoint_interval", "checkpoint_interval_unit", "validation_interval", "results_dir",
@@ -66,7 +66,7 @@ def changes(spec: ExperimentSpec, checkpoint: Checkpoint, fingerprints: dict[str
         changed.append("the training images are others")
     validation = {name: value for name, value in fingerprints.items() if name != "train"}
     if strict and provenance["validation_fingerprints"] != validation:
-        changed.append("the query or gallery images are others")
+        changed.append("the images of validation are others")
     changeables = _CHANGEABLE
     if strict:
         changeables = {name: free - _OUTCOME.get(name, set()) for name, free in _CHANGEABLE.items()}

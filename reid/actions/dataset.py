@@ -50,8 +50,8 @@ def dataset(spec: ExperimentSpec) -> ActionResult:
         figures: dict[str, float | int | str] = {}
         for subset in found.subsets.report.subsets:
             for part in (subset, *(source.report for source in subset.sources)):
-                figures[f"{part.name}_images"] = part.labelled
-                figures[f"{part.name}_identities"] = part.identities
+                figures[f"{part.called}_images"] = part.labelled
+                figures[f"{part.called}_{spec.nouns}"] = part.identities
         run.status.write("RUNNING", "Data set checked.", kpi=figures)
         run.tracker.log_metrics({name: float(value) for name, value in figures.items()})
         run.tracker.set_tags(
@@ -100,7 +100,7 @@ def _require_usable(spec: ExperimentSpec, subsets: Subsets) -> None:
         require_images_and_names(spec, subset, spec.dataset_places[name][0])
     if "train" in found:
         require_different(subsets.report["train"])
-        recipe.require_trainable(spec, found["train"])
+        recipe.require_trainable(spec, found["train"], action="dataset")
     if "query" in found and "gallery" in found:
         recipe.require_evaluable(found["query"], found["gallery"])
 

@@ -18,6 +18,9 @@ from reid.report.plots import plot_training
 log = logging.getLogger(__name__)
 
 
+_HEADLINES = ("cmc_rank_1", "cmc_rank_5", "cmc_rank_10", "mAP", "mINP")  # beside those that a family names val
+
+
 class EpochLog:
     """Receives the record of each epoch.
 
@@ -75,7 +78,7 @@ class EpochLog:
         if validated:
             best = max(validated, key=lambda row: (row["cmc_rank_1"], row["mAP"], -row["epoch"]))
             figures["best_epoch"] = int(best["epoch"])
-            figures |= {name: best[name] for name in ("cmc_rank_1", "cmc_rank_5", "cmc_rank_10", "mAP", "mINP")}
+            figures |= {name: value for name, value in best.items() if name in _HEADLINES or name.startswith("val")}
         return figures
 
     def draw(self) -> Path | None:

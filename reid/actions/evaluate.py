@@ -64,7 +64,7 @@ def _embedded(spec: ExperimentSpec, run: ActionRun) -> tuple[ExperimentSpec, Emb
 
 
 def _measured(spec: ExperimentSpec, embedded: Embedded) -> Measured:
-    began = time.perf_counter()
+    began, recipe = time.perf_counter(), recipe_of(spec)
     ranking = rank_by(spec, embedded.query, embedded.gallery, device=embedded.device)
     evaluation = evaluate_ranking(
         ranking,
@@ -74,10 +74,13 @@ def _measured(spec: ExperimentSpec, embedded: Embedded) -> Measured:
         average_precision=spec.evaluate.average_precision,
         resamples=spec.evaluate.bootstrap,
         seed=max(spec.train.seed, 0),
+        by_camera=recipe.cameras,
     )
+    recognition = recipe.recognition(spec, ranking, embedded.query, embedded.gallery, embedded.classes)
+    measured = Measured(embedded, ranking, evaluation, protocol_of(spec, ranking, embedded.network), recognition)
     log.info(
-        "measured %d queries against %d gallery images in %.1f s, distance %s",
-        *(len(embedded.query), len(embedded.gallery), time.perf_counter() - began, ranking.distance),
+        "measured %d queries against %d %ss in %.1f s, distance %s",
+        *(len(embedded.query), len(embedded.gallery), measured.words.image),
+        *(time.perf_counter() - began, ranking.distance),
     )
-    recognition = recipe_of(spec).recognition(spec, ranking, embedded.query, embedded.gallery, embedded.classes)
-    return Measured(embedded, ranking, evaluation, protocol_of(spec, ranking, embedded.network), recognition)
+    return measured

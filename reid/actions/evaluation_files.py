@@ -6,7 +6,7 @@ import csv
 import io
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from reid.actions.protocol import protocol_line
 from reid.files import write_json, write_text
 from reid.labels import DISTRACTOR_PID
 from reid.report.plots import plot_cmc, plot_matches
+from reid.report.words import CLASSES, PEOPLE, Words
 from reid.retrieval.class_table import CLASS_COLUMNS, CONFUSION_COLUMNS, class_name
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.evaluation import Evaluation
 from reid.retrieval.ranking import Ranking
+from reid.retrieval.recognised import write_result_csv
 from reid.retrieval.recognition_evaluation import Recognition
 from reid.spec.experiment import ExperimentSpec
 
@@ -28,10 +30,7 @@ log = logging.getLogger(__name__)
 TEST = "test"
 """What TAO puts before the names of an evaluation's figures."""
 
-_QUERY_COLUMNS = (
-    *("row", "path", "pid", "camid", "matches"),
-    *("first_match_rank", "average_precision", "inverse_negative_penalty"),
-)
+_QUERY_COLUMNS = ("matches", "first_match_rank", "average_precision", "inverse_negative_penalty")
 _CAMERA_COLUMNS = ("query_camera", "gallery_camera", "queries", "mAP", "cmc_rank_1")
 
 
@@ -60,10 +59,18 @@ class Measured:
         return {**self.evaluation.metrics.figures(), **told}
 
     @property
+    def words(self) -> Words:
+        """What to call that which images have in common."""
+        return CLASSES if self.recognition else PEOPLE
+
+    @property
     def small_print(self) -> str:
         """The protocol as pictures show it."""
         return protocol_line(
-            self.protocol, num_scored=self.evaluation.metrics.num_scored, num_gallery=len(self.embedded.gallery)
+            self.protocol,
+            num_scored=self.evaluation.metrics.num_scored,
+            num_gallery=len(self.embedded.gallery),
+            images=f"{self.words.image}s",
         )
 
 
@@ -81,6 +88,7 @@ def write_evaluation(spec: ExperimentSpec, folder: Path, measured: Measured) -> 
         "camera_pairs": folder / "camera_pairs.csv",
         "per_class": folder / "per_class.csv",
         "confusions": folder / "confusions.csv",
+        "answers": folder / "result.csv",
         "verification": folder / "verification.json",
         "cmc_curve": Path(own.output_cmc_curve_plot or folder / "cmc_curve.png"),
         "sampled_matches": Path(own.output_sampled_matches_plot or folder / "sampled_matches.png"),
@@ -90,7 +98,7 @@ def write_evaluation(spec: ExperimentSpec, folder: Path, measured: Measured) -> 
     curve = evaluation.metrics.cmc[: spec.re_ranking.max_rank]
     write_json(targets["metrics"], _facts(measured))
     write_text(targets["cmc"], _table(("rank", "matching_rate"), enumerate(curve.tolist(), start=1)))
-    write_text(targets["queries"], _table(_QUERY_COLUMNS, _query_rows(embedded.query, evaluation)))
+    write_text(targets["queries"], _query_table(measured))
     plot_cmc(curve, targets["cmc_curve"], mean_ap=evaluation.metrics.mean_ap, protocol=measured.small_print)
     absent = set()
     if evaluation.camera_pairs is not None:
@@ -105,6 +113,10 @@ def write_evaluation(spec: ExperimentSpec, folder: Path, measured: Measured) -> 
         write_text(targets["confusions"], _table(CONFUSION_COLUMNS, table.confusions.wrong().rows(table.names)))
     else:
         absent |= {"per_class", "confusions"}
+    if recognition is not None and embedded.query.paths:
+        write_result_csv(targets["answers"], embedded.query.paths, recognition.answers, recognition.table.names)
+    else:
+        absent.add("answers")
     if evaluation.verification is not None:
         write_json(targets["verification"], evaluation.verification.to_dict(), indent=None)
     else:
@@ -112,7 +124,7 @@ def write_evaluation(spec: ExperimentSpec, folder: Path, measured: Measured) -> 
     if _has_pictures(embedded):
         _draw_matches(spec, measured, targets["sampled_matches"])
     else:
-        log.info("no image of query or gallery can be found: no %s", targets["sampled_matches"].name)
+        log.info("none of the images can be found: no %s", targets["sampled_matches"].name)
         absent.add("sampled_matches")
     if own.report:
         _write_report(measured, targets["report"])
@@ -136,20 +148,25 @@ def _facts(measured: Measured) -> dict[str, Any]:
     }
 
 
-def _query_rows(query: Embeddings, evaluation: Evaluation) -> Iterator[tuple[object, ...]]:
+def _query_table(measured: Measured) -> str:
     """One row a query, in the order of the embeddings; figures are empty where it has no match."""
-    figures = evaluation.per_query
-    return zip(
+    query, figures = measured.embedded.query, measured.evaluation.per_query
+    if measured.recognition:
+        last, lasts = "class", [class_name(measured.recognition.table.names, pid) for pid in query.pids.tolist()]
+    else:
+        last, lasts = "camid", query.camids.tolist()
+    rows = zip(
         range(len(query)),
         query.paths or [""] * len(query),
         query.pids.tolist(),
-        query.camids.tolist(),
+        lasts,
         figures.num_matches.tolist(),
         ("" if math.isnan(rank) else int(rank) for rank in figures.first_match_rank.tolist()),
         _blank(figures.average_precision.tolist()),
         _blank(figures.inverse_negative_penalty.tolist()),
         strict=True,
     )
+    return _table(("row", "path", "pid", last, *_QUERY_COLUMNS), rows)
 
 
 def _has_pictures(embedded: Embedded) -> bool:
@@ -202,6 +219,6 @@ def _table(columns: tuple[str, ...], rows: Iterable[Iterable[object]]) -> str:
     return buffer.getvalue()
 
 
-def _blank(values: Iterable[float]) -> Iterator[object]:
+def _blank(values: Iterable[float]) -> Iterable[object]:
     """Empty where there is no value."""
     return ("" if math.isnan(value) else value for value in values)

@@ -41,9 +41,9 @@ def protocol_of(spec: ExperimentSpec, ranking: Ranking, network: Mapping[str, An
     }
 
 
-def protocol_line(protocol: Mapping[str, Any], *, num_scored: int, num_gallery: int) -> str:
+def protocol_line(protocol: Mapping[str, Any], *, num_scored: int, num_gallery: int, images: str) -> str:
     """The small print of a picture."""
-    return f"{num_scored:,} queries, {num_gallery:,} gallery images; {protocol_words(protocol)}"
+    return f"{num_scored:,} queries, {num_gallery:,} {images}; {protocol_words(protocol)}"
 
 
 def protocol_words(protocol: Mapping[str, Any]) -> str:

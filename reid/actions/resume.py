@@ -8,9 +8,18 @@ from typing import NamedTuple
 
 from reid.actions.abandoned import remove_abandoned
 from reid.actions.changes import changes
+from reid.actions.recipes.table import recipe_of
 from reid.errors import CheckpointError, SpecError
 from reid.model.checkpoint import Checkpoint, load_checkpoint
-from reid.model.selection import BEST, LATEST, latest_checkpoint, list_checkpoints, parse_name
+from reid.model.selection import (
+    BEST,
+    LATEST,
+    LATEST_OF_CLASSES,
+    latest_checkpoint,
+    latest_link,
+    list_checkpoints,
+    parse_name,
+)
 from reid.model.settings import NetworkSettings
 from reid.spec.experiment import ExperimentSpec
 
@@ -75,7 +84,8 @@ def starting_point(
         checkpoint = load_checkpoint(Path(named), encryption_key=spec.encryption_key)
         _require_same_network(spec, network, checkpoint)
         _require_epochs_left(spec, checkpoint)
-        remove_abandoned(folder, checkpoint, encryption_key=spec.encryption_key)
+        link = recipe_of(spec).latest_file
+        remove_abandoned(folder, checkpoint, link=link, encryption_key=spec.encryption_key)
         return _start(checkpoint, folder)
     if not list_checkpoints(folder):
         _clear_orphan(spec, folder)
@@ -101,8 +111,8 @@ def starting_point(
 
 def how_to_go_on(spec: ExperimentSpec) -> str:
     """What the user of a training that was stopped can do next."""
-    latest = spec.results_folder("train") / LATEST
-    if not latest.exists():
+    latest = latest_link(spec.results_folder("train"))
+    if latest is None:
         return "no checkpoint was written yet, so the same command begins anew"
     numbers = parse_name(latest.resolve().name)
     saved = f"{latest} (epoch {numbers[0]}, counted from 0, step {numbers[1]})" if numbers else str(latest)
@@ -143,7 +153,8 @@ def _clear_orphan(spec: ExperimentSpec, folder: Path) -> None:
 
 def _clear(folder: Path, reason: str) -> None:
     log.warning("starting anew in %s and replacing the checkpoints there: %s", folder, reason)
-    for path in [*(c.path for c in list_checkpoints(folder)), folder / BEST, folder / LATEST]:
+    links = [folder / name for name in (BEST, LATEST, LATEST_OF_CLASSES)]
+    for path in [*(c.path for c in list_checkpoints(folder)), *links]:
         path.unlink(missing_ok=True)
 
 

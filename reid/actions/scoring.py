@@ -148,7 +148,7 @@ def rank_by(spec: ExperimentSpec, query: Embeddings, gallery: Embeddings, *, dev
         )
     else:
         distances = EuclideanDistance(query, gallery, l2_normalise=chosen.l2_normalise, device=device)
-    top_k = max(section.max_rank, _LISTED)
+    top_k = max(spec.listed, _LISTED)
     return rank(distances, query, gallery, exclude=chosen.exclude, top_k=top_k, memory_bytes=memory_bytes)
 
 

@@ -92,7 +92,7 @@ def open_subsets(
         for name, first in locations.items()
         for part, place in zip(parts[name], [first, *(more if name == "train" else ())], strict=True)
     }
-    folders = {part: _folder(spec, part, *place, cache_dir=cache_dir) for part, place in places.items()}
+    folders = {part: _folder(spec, *place, action=action, cache_dir=cache_dir) for part, place in places.items()}
     read = recipe.read(spec, folders, action=action)
     subsets = [
         read[name] if names == [name] else merge(name, [read[part] for part in names]) for name, names in parts.items()
@@ -105,11 +105,11 @@ def open_subsets(
     return Subsets({subset.name: usable(subset, report) for subset in subsets}, report, cache_dir)
 
 
-def _folder(spec: ExperimentSpec, name: str, key: str, location: str, *, cache_dir: Path) -> Path:
+def _folder(spec: ExperimentSpec, key: str, location: str, *, action: str, cache_dir: Path) -> Path:
     if not location:
         raise SpecError(
             f"{key} is not set",
-            f"there are no {name} images without it",
+            f"{action} needs the images there",
             f"add {key}=PLACE: a folder, a .tar, .tar.gz or .zip file, or a URI to one (s3://, https://, file://)",
         )
     if is_image(Path(location)) and Path(location).is_file():
@@ -145,7 +145,7 @@ def require_images(subset: Subset, key: str) -> None:
     """
     if not subset.images:
         raise DataError(
-            f"the {subset.name} folder {subset.root} ({key}) holds no image",
+            f"the {subset.called} folder {subset.root} ({key}) holds no image",
             f"it has {len(subset.foreign)} files, and none ends in .jpg, .jpeg, .png, .bmp or .webp",
             f"set {key} to a folder or an archive of images, or dataset.recursive=true when they lie in folders below",
         )

@@ -17,7 +17,7 @@ from reid.actions.subsets import Subsets, open_subsets
 from reid.data.merge import require_different
 from reid.distributed import from_main
 from reid.errors import Terminated
-from reid.model.selection import BEST, LATEST, list_checkpoints
+from reid.model.selection import BEST, list_checkpoints
 from reid.spec.experiment import ExperimentSpec
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _train(spec: ExperimentSpec, run: ActionRun) -> ActionResult:
     with processes("train", spec, hardware):
         epochs = _trained(spec, run, subsets, hardware)
     run.status.write("RUNNING", "Training loop complete.")
-    return _result(run, epochs)
+    return _result(run, epochs, latest=run.folder / recipe_of(spec).latest_file)
 
 
 def _trained(spec: ExperimentSpec, run: ActionRun, subsets: Subsets, hardware: Hardware) -> EpochLog:
@@ -95,9 +95,9 @@ def _require_possible(spec: ExperimentSpec, folder: Path) -> None:
 def _locations(spec: ExperimentSpec) -> dict[str, tuple[str, str]]:
     places = dict(spec.dataset_places)
     if not (places["query"][1] or places["gallery"][1]):
-        del places["query"], places["gallery"]
         log.warning(
-            "no query and gallery images are given: training without validation, so there is no best checkpoint"
+            "neither %s nor %s is set: training without validation, so there is no best checkpoint",
+            *(places.pop(name)[0] for name in ("query", "gallery")),
         )
     return places
 
@@ -105,19 +105,19 @@ def _locations(spec: ExperimentSpec) -> dict[str, tuple[str, str]]:
 def _require_usable(spec: ExperimentSpec, subsets: Subsets) -> None:
     recipe = recipe_of(spec)
     require_different(subsets.report["train"])
-    recipe.require_trainable(spec, subsets["train"])
+    recipe.require_trainable(spec, subsets["train"], action="train")
     if "query" in subsets.by_name:
         recipe.require_evaluable(subsets["query"], subsets["gallery"])
 
 
-def _result(run: ActionRun, epochs: EpochLog) -> ActionResult:
-    files = {"latest": run.folder / LATEST, "metrics": run.folder / "metrics.csv"}
+def _result(run: ActionRun, epochs: EpochLog, *, latest: Path) -> ActionResult:
+    files = {"latest": latest, "metrics": run.folder / "metrics.csv"}
     if (run.folder / BEST).is_file():
         files = {"best": run.folder / BEST, **files}
     if (picture := epochs.draw()) is not None:
         files["training"] = picture
         run.tracker.log_artifact(picture)
-    for checkpoint in (run.folder / BEST, (run.folder / LATEST).resolve()):
+    for checkpoint in (run.folder / BEST, latest.resolve()):
         if checkpoint.is_file():
             run.tracker.log_artifact(checkpoint)
     run.tracker.log_artifact(run.folder / "metrics.csv")

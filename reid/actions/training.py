@@ -31,6 +31,7 @@ from reid.files import write_json
 from reid.model.checkpoint import FORMAT
 from reid.model.fit import fit
 from reid.model.keeping import Keeping
+from reid.model.key_names import KeyNames
 from reid.model.module import ReidModule
 from reid.model.network import ReidNetwork, has_depthwise_convolutions
 from reid.model.weights.report import some
@@ -86,7 +87,7 @@ class Training:
         self._hardware = replace(hardware, precision=precision)
         log.info("training on %s in %s", hardware.device, precision)
         self._module = _module(spec, network, subsets, initial=self._initial, seed=seed)
-        self._records = _labelled(subsets["train"])
+        self._train_set, self._records = subsets["train"], _labelled(subsets["train"])
         self._batches = _batches(spec, subsets, self._records, side=network.side_of(self._records), seed=seed)
         self._validate = _validation(spec, subsets, hardware) if "query" in subsets.by_name else None
 
@@ -115,8 +116,10 @@ class Training:
                 best=train.keep_checkpoints,
                 epoch=select.epoch_number if select.method == "from_epoch_number" else None,
                 file=Path(named) if named else None,
+                link=recipe_of(self._spec).latest_file,
             ),
             describe=self._describe,
+            keys=_key_names(self._spec),
             encryption_key=self._spec.encryption_key,
             freeze_backbone_epochs=train.freeze_backbone_epochs,
             early_stopping=train.early_stopping,
@@ -127,9 +130,9 @@ class Training:
     def _describe(self, epoch: int, batch: int) -> str:
         """The identities and files of a batch of this process."""
         shown = [self._records[row] for row in self._batches.rows(epoch, batch)]
-        pids = [str(pid) for pid in sorted({record.pid for record in shown})]
+        labels = self._train_set.names_of(sorted({record.pid for record in shown}))
         names = [record.path.name for record in shown]
-        return f"the identities {some(pids, _TOLD)} ({some(names, _TOLD)})"
+        return f"the {self._spec.nouns} {some(labels, _TOLD)} ({some(names, _TOLD)})"
 
 
 def _network(spec: ExperimentSpec, subsets: Subsets, *, resumed: bool) -> tuple[ReidNetwork, dict[str, Any]]:
@@ -192,6 +195,14 @@ def _module(
         ema_decay=spec.train.ema_decay,
         seed=seed,
         checkpoint_block=block,
+    )
+
+
+def _key_names(spec: ExperimentSpec) -> KeyNames:
+    return KeyNames(
+        **{name: spec.names[name] for name in ("batch_size", "val_batch_size", "num_instances", "grad_clip")},
+        batch_share=spec.batch_share,
+        nouns=spec.nouns,
     )
 
 

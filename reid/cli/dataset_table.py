@@ -14,7 +14,7 @@ _SHOWN = 3
 
 def header(report: DatasetReport) -> tuple[str, ...]:
     """An empty cell and the subsets' names."""
-    return ("", *(subset.name for subset in report.subsets))
+    return ("", *(subset.called for subset in report.subsets))
 
 
 def subset_rows(report: DatasetReport) -> list[tuple[str, ...]]:
@@ -33,15 +33,20 @@ def across_rows(report: DatasetReport) -> list[tuple[str, str]]:
         return [
             ("queries", f"{across.queries:,}"),
             ("query classes without a reference", f"{len(across.missing_identities):,}"),
-            *_copies(across),
+            *_copies(across, _gallery(report)),
         ]
     return [
         ("queries", f"{across.queries:,}"),
         ("queries without a match by another camera", f"{len(across.without_match):,}"),
         ("query identities missing in the gallery", f"{len(across.missing_identities):,}"),
         ("identities that one camera alone sees", f"{len(across.single_camera):,}"),
-        *_copies(across),
+        *_copies(across, _gallery(report)),
     ]
+
+
+def across_title(report: DatasetReport) -> str:
+    """Of that table."""
+    return f"query against {_gallery(report)}"
 
 
 def notes(report: DatasetReport) -> Iterator[str]:
@@ -70,7 +75,7 @@ def notes(report: DatasetReport) -> Iterator[str]:
 
 def _class_notes(report: DatasetReport) -> Iterator[str]:
     for subset in report.subsets:
-        yield f"{subset.name}: {subset.root}"
+        yield f"{subset.called}: {subset.root}"
         yield from _named("images beside the class folders", subset.unmatched)
         yield from _named("other files", subset.foreign)
         yield from _named("unreadable", [path.name for path in subset.unreadable])
@@ -82,9 +87,13 @@ def _has_classes(report: DatasetReport) -> bool:
     return any(subset.classes for subset in report.subsets)
 
 
-def _copies(across: CrossReport) -> list[tuple[str, str]]:
+def _gallery(report: DatasetReport) -> str:
+    return "references" if _has_classes(report) else "gallery"
+
+
+def _copies(across: CrossReport, gallery: str) -> list[tuple[str, str]]:
     return [
-        ("files both in query and gallery", f"{len(across.query_gallery_duplicates):,}"),
+        (f"files both in query and {gallery}", f"{len(across.query_gallery_duplicates):,}"),
         ("files both in training and test", f"{len(across.train_test_duplicates):,}"),
     ]
 

@@ -42,11 +42,11 @@ def print_report(report: DatasetReport, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=2))
         return
-    from reid.cli.dataset_table import across_rows, header, notes, subset_rows
+    from reid.cli.dataset_table import across_rows, across_title, header, notes, subset_rows
 
     print_rows("images", subset_rows(report), header(report))
     if across := across_rows(report):
-        print_rows("query against gallery", across)
+        print_rows(across_title(report), across)
     for line in notes(report):
         click.echo(line)
     sys.stdout.flush()  # an error that follows goes to stderr, and must not stand before the table

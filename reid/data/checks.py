@@ -158,7 +158,7 @@ def _unreadable(subset: Subset, unreadable: dict[Path, str]) -> DataError:
     others = f", and {len(unreadable) - 1} more" if len(unreadable) > 1 else ""
     all_of_them = len(unreadable) == len(subset.images)
     return DataError(
-        f"{len(unreadable)} of {len(subset.images)} images of the {subset.name} folder {subset.root} cannot be read: "
+        f"{len(unreadable)} of {len(subset.images)} images of the {subset.called} folder {subset.root} cannot be read: "
         f"{path.name} ({reason}){others}",
         "no image would be left" if all_of_them else "dataset.on_bad_image is error",
         "restore them from their source"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reid.data.class_map import ClassMap, names_of_folders
 from reid.data.listing import files_below, is_picture, listed, require_folder
-from reid.data.records import Record, Subset
+from reid.data.records import Record, Subset, called
 from reid.data.requirements import some
 from reid.errors import DataError
 
@@ -27,14 +27,15 @@ def read_class_folders(folders: Mapping[str, Path], *, class_map: ClassMap | Non
     archives are packed so. One folder full of images is one class.
 
     Args:
-        folders: for each subset what messages call it ("train", "query", "gallery"), and where it is.
+        folders: for each subset its name ("train", "query", "gallery"), and where it is.
         class_map: names by which the folders are known; None for the folders' own. See `read_class_map`.
 
     Raises:
         DataError: a folder is missing, cannot be listed or has no class folder; a class folder has no image; or the map
-            does not name every class exactly.
+            lacks one.
     """
-    read = {name: _class_folders(require_folder(folder, name), name) for name, folder in folders.items()}
+    words = {name: called(name, of_classes=True) for name in folders}
+    read = {name: _class_folders(require_folder(place, words[name]), words[name]) for name, place in folders.items()}
     known_as = names_of_folders((folder for found in read.values() for folder in found.images), class_map)
     number = {folder: index for index, folder in enumerate(known_as, start=1)}
     subsets = {}
@@ -50,9 +51,27 @@ def read_class_folders(folders: Mapping[str, Path], *, class_map: ClassMap | Non
         )
         log.info(
             "read %s: %d images of %d classes, %d images beside the class folders, %d other files in %s",
-            *(name, len(subsets[name].records), len(found.images), len(found.loose), len(found.foreign), found.root),
+            *(words[name], len(subsets[name].records), len(found.images), len(found.loose), len(found.foreign)),
+            found.root,
         )
     return subsets
+
+
+def numbered_like(subset: Subset, known: Subset) -> Subset:
+    """The subset with the numbers that another one has for the names of its classes, and with further ones for others.
+
+    Args:
+        subset: of classes, or of images without any.
+        known: with the names of its classes.
+    """
+    numbers = {name: pid for pid, name in known.classes.items()}
+    further = [name for name in subset.classes.values() if name not in numbers]
+    numbers |= {name: pid for pid, name in enumerate(further, start=max(known.classes, default=0) + 1)}
+    return replace(
+        subset,
+        records=tuple(replace(record, pid=numbers[subset.classes[record.pid]]) for record in subset.records),
+        classes={numbers[name]: name for name in subset.classes.values()},
+    )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import yaml
 
 from reid.data.requirements import some
 from reid.errors import DataError
+
+log = logging.getLogger(__name__)
 
 ClassMap = Mapping[str, str] | Sequence[str]
 """A name for each folder; or names alone, for the folders in sorted order."""
@@ -56,8 +59,10 @@ def read_class_map(path: Path) -> ClassMap:
 def names_of_folders(folders: Iterable[str], class_map: ClassMap | None) -> dict[str, str]:
     """By which name each class folder is known: its own without a map.
 
+    A mapping may name further folders, so that one file serves every set of images; they are logged.
+
     Raises:
-        DataError: the map lacks a folder, or names one that is not there.
+        DataError: the map lacks a folder, or has another number of lines than there are folders.
     """
     there = sorted(set(folders))
     if class_map is None:
@@ -70,16 +75,16 @@ def names_of_folders(folders: Iterable[str], class_map: ClassMap | None) -> dict
                 "write one line for each class folder, or a YAML mapping of folder to name",
             )
         class_map = dict(zip(there, class_map, strict=True))
-    missing = [folder for folder in there if folder not in class_map]
     absent = sorted(set(class_map) - set(there))
-    if missing or absent:
-        found = f"the class map has no entry for {some(missing)}" if missing else ""
-        also = f"the class map names {some(absent)}, and there is no such class folder" if absent else ""
+    if missing := [folder for folder in there if folder not in class_map]:
         raise DataError(
-            "; ".join(part for part in (found, also) if part),
-            f"it must name every class exactly once; the class folders are {some(there)}",
+            f"the class map has no entry for {some(missing)}"
+            + (f", and names {some(absent)}, of which there is no folder" if absent else ""),
+            f"it must name every class; the class folders are {some(there)}",
             "write one entry for each class folder",
         )
+    if absent:
+        log.info("further classes of the class map have no folder here: %s", some(absent))
     return {folder: class_map[folder] for folder in there}
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reid.data.records import called
+
 EXAMPLES = 3
 """How many names a report or a message shows of each kind."""
 
@@ -50,6 +52,11 @@ class SubsetReport:
     classes: dict[str, int] = field(default_factory=dict)
     sources: tuple[SourceReport, ...] = ()
     repeated: tuple[tuple[Path, Path], ...] = ()
+
+    @property
+    def called(self) -> str:
+        """What tables and messages call it."""
+        return called(self.name, of_classes=bool(self.classes))
 
     @property
     def folders(self) -> tuple[SubsetReport, ...]:

@@ -32,7 +32,7 @@ class Subset:
     """The images of one folder (train, query or gallery), in sorted order of their paths; or of several, merged.
 
     Attributes:
-        name: what the messages call it, e.g. "train", "query", "gallery".
+        name: "train", "query" or "gallery", or another one.
         root: the folder that was read; of several, the first.
         records: images with an identity, junk excluded.
         junk: images labelled -1; dropped from training and evaluation, still embedded by `inference`.
@@ -53,6 +53,11 @@ class Subset:
     classes: dict[int, str] = field(default_factory=dict)
 
     @property
+    def called(self) -> str:
+        """What messages call it."""
+        return called(self.name, of_classes=bool(self.classes))
+
+    @property
     def folders(self) -> tuple[Subset, ...]:
         """What was read from each folder, with the numbers that its file names give."""
         return tuple(source.subset for source in self.sources) or (self,)
@@ -61,7 +66,7 @@ class Subset:
     def place(self) -> str:
         """The folder or folders, for messages."""
         roots = ", ".join(str(folder.root) for folder in self.folders)
-        return f"the {self.name} folder{'s' if self.sources else ''} {roots}"
+        return f"the {self.called} folder{'s' if self.sources else ''} {roots}"
 
     @property
     def images(self) -> tuple[Path, ...]:
@@ -117,6 +122,11 @@ class Source:
     subset: Subset
     pid_offset: int
     camid_offset: int
+
+
+def called(name: str, *, of_classes: bool) -> str:
+    """What messages call a subset: the gallery of classes holds references."""
+    return "reference" if of_classes and name == "gallery" else name
 
 
 def fingerprint(names: Iterable[str], digests: Sequence[str]) -> str:

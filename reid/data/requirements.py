@@ -11,12 +11,15 @@ from reid.labels import DISTRACTOR_PID
 
 
 def require_trainable(
-    train: Subset, *, batch_size: int, num_instances: int, batch_key: str = "dataset.batch_size"
+    train: Subset, *, batch_size: int, num_instances: int, batch_key: str = "dataset.batch_size", batch_share: int = 1
 ) -> None:
     """Refuses a training set that cannot fill one P x K batch.
 
     Args:
+        batch_size: images in a batch, all processes together.
+        num_instances: images of each identity in it (K).
         batch_key: what messages call the key of `batch_size`.
+        batch_share: how many times the number in that key a batch is.
 
     Raises:
         DataError: fewer identities than P = batch_size // num_instances, or fewer than 2; or, of classes, P below 2.
@@ -29,13 +32,15 @@ def require_trainable(
         raise DataError(
             f"{train.place} {have} {train.count_of(found)}{named} ({len(train.records)} images)",
             f"a batch of {batch_size} images, {num_instances} of each, needs {train.count_of(needed)}",
-            f"add some, or set {batch_key}={found * num_instances}" if found > 1 else "add images of others",
+            f"add some, or set {batch_key}={found * num_instances // batch_share}"
+            if found > 1
+            else "add images of others",
         )
     if train.classes and per_batch < 2:
         raise DataError(
-            f"{batch_key} {batch_size} with {num_instances} images of each is one class in a batch",
+            f"{batch_key} {batch_size // batch_share} with {num_instances} images of each is one class in a batch",
             "a triplet needs an image of another class in the batch, so nothing could be learnt",
-            f"set {batch_key}={2 * num_instances} or more",
+            f"set {batch_key}={2 * num_instances // batch_share} or more",
         )
 
 
@@ -74,12 +79,12 @@ def require_referenced(query: Subset, gallery: Subset) -> None:
     """
     if missing := sorted(set(query.pids) - set(gallery.pids)):
         raise DataError(
-            f"{query.count_of(len(missing))} of the {query.name} folder {query.root} "
-            f"{'has' if len(missing) == 1 else 'have'} no image in the {gallery.name} folder {gallery.root}: "
+            f"{query.count_of(len(missing))} of the {query.called} folder {query.root} "
+            f"{'has' if len(missing) == 1 else 'have'} no image in the {gallery.called} folder {gallery.root}: "
             f"{some(query.names_of(missing))}",
             "a query is recognised by the nearest reference, so a class without one cannot be found",
-            f"add images of {'it' if len(missing) == 1 else 'them'} to the {gallery.name} folder, or take "
-            f"{'it' if len(missing) == 1 else 'them'} out of the {query.name} folder",
+            f"add images of {'it' if len(missing) == 1 else 'them'} to the {gallery.called} folder, or take "
+            f"{'it' if len(missing) == 1 else 'them'} out of the {query.called} folder",
         )
 
 

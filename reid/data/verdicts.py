@@ -56,13 +56,13 @@ def judge(subset: Subset, *, cache_dir: Path | None, workers: int | None = None)
     started = time.monotonic()
     images = subset.images
     if cache_dir is None:
-        known, found = dict[Path, Verdict](), _read(subset.name, images, workers=workers)
+        known, found = dict[Path, Verdict](), _read(subset.called, images, workers=workers)
     else:
         known, found = _with_memory(subset, _entry(cache_dir, subset.root), workers=workers)
     verdicts = {path: known.get(path) or found[path] for path in images}
     log.info(
         "checked %s: %d images (%d of them unchanged since an earlier check), %d unreadable, %.1f s",
-        *(subset.name, len(images), len(known), sum(bool(verdict.reason) for verdict in verdicts.values())),
+        *(subset.called, len(images), len(known), sum(bool(verdict.reason) for verdict in verdicts.values())),
         time.monotonic() - started,
     )
     return verdicts
@@ -80,7 +80,7 @@ def _with_memory(
             lock.enter_context(exclusive(entry))
         rows = _rows(entry)  # again: another process may have read the files meanwhile
         known = _known(rows, subset.images)
-        found = _read(subset.name, [path for path in subset.images if path not in known], workers=workers)
+        found = _read(subset.called, [path for path in subset.images if path not in known], workers=workers)
         new = {str(path): verdict for path, verdict in found.items() if verdict.identity}
         with suppress(StorageError, OSError):
             write_json(entry, rows | new, indent=None)  # others stay: a part of a folder may be asked for as well

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from reid.distributed import gather
 from reid.errors import ReidError
+from reid.model.key_names import KeyNames
 from reid.model.module import ReidModule
-from reid.model.selection import LATEST
+from reid.model.selection import latest_link
 
 EVERY = 50
 """Steps between two looks at the loss: each one makes a GPU wait for the step to end."""
@@ -33,10 +34,11 @@ class Divergence(Callback):
     Args:
         describe: what stood in a batch of an epoch, as this process saw it: epoch and batch (both from 0) to words.
         folder: of the checkpoints.
+        keys: what to call the settings.
     """
 
-    def __init__(self, describe: Callable[[int, int], str], folder: Path) -> None:
-        self._describe, self._folder = describe, folder
+    def __init__(self, describe: Callable[[int, int], str], folder: Path, keys: KeyNames) -> None:
+        self._describe, self._folder, self._keys = describe, folder, keys
         self._loss: Tensor | None = None  # of the last step, or of the first one that was not a finite number
         self._batch: Tensor | None = None  # number of that step's batch in its epoch
 
@@ -104,13 +106,12 @@ class Divergence(Callback):
     def _diverged(self, what: str, trainer: pl.Trainer) -> ReidError:
         module = trainer.lightning_module
         assert isinstance(module, ReidModule)
-        latest = self._folder / LATEST
-        good = latest if latest.exists() else trainer.ckpt_path
+        good = latest_link(self._folder) or trainer.ckpt_path
         return ReidError(
             f"the training loss of {what}; {_in_use(module)}",
             "a network does not recover from that, so nothing further is written"
             + ("; earlier checkpoints are good" if good else ""),
-            f"look at those images, {_changes(module, trainer)}; with that, "
+            f"look at those images, {_changes(module, trainer, self._keys)}; with that, "
             + (
                 f"go on with train.resume_training_checkpoint_path={good}, which takes other settings, or begin anew "
                 "with train.if_exists=restart"
@@ -132,12 +133,12 @@ def _in_use(module: ReidModule) -> str:
     return ", ".join(told)
 
 
-def _changes(module: ReidModule, trainer: pl.Trainer) -> str:
+def _changes(module: ReidModule, trainer: pl.Trainer, keys: KeyNames) -> str:
     """What usually helps and is not in use yet."""
     parts = [f"train.optim.{name.replace('_base_lr', '.base_lr')}" for name in module.part_learning_rates]
     changes = [f"lower {' and '.join(parts) or 'train.optim.base_lr'}"]
     if not trainer.gradient_clip_val:
-        changes.append("set train.grad_clip=1.0")
+        changes.append(f"set {keys.grad_clip}=1.0")
     if trainer.precision != "32-true":
         changes.append("use train.precision=fp32")
     return " or ".join(changes)

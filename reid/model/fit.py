@@ -24,6 +24,7 @@ from reid.model.divergence import Divergence
 from reid.model.freezing import FrozenBackbone
 from reid.model.halting import StopAsked, Stopping
 from reid.model.keeping import Checkpoints, Keeping
+from reid.model.key_names import KeyNames
 from reid.model.memory import is_out_of_memory, out_of_memory
 from reid.model.module import ReidModule
 from reid.model.parallel import prepare_ddp
@@ -53,6 +54,7 @@ def fit(
     receive: Callable[[EpochRecord], None],
     keeping: Keeping,
     describe: Callable[[int, int], str],
+    keys: KeyNames,
     encryption_key: str = "",
     freeze_backbone_epochs: int = 0,
     early_stopping: int = 0,
@@ -75,6 +77,7 @@ def fit(
         receive: called with each epoch's record, in the main process.
         keeping: which checkpoints stay.
         describe: what stood in a batch of an epoch, for the error about a loss that is no number.
+        keys: what messages call the settings.
         encryption_key: passphrase of the checkpoints; empty for plain files.
         freeze_backbone_epochs: epochs at the start that leave the backbone as it is.
         early_stopping: validations without a better one after which the training ends; 0 for never.
@@ -91,7 +94,7 @@ def fit(
     """
     stopping = EarlyStopping(early_stopping)
     compilation = Compilation(compile_backbone)
-    callbacks: list[Callback] = [Divergence(describe, folder), compilation]
+    callbacks: list[Callback] = [Divergence(describe, folder, keys), compilation]
     if validate:
         callbacks += [Validation(validate, interval=validation_interval), stopping]
     if freeze_backbone_epochs:
@@ -136,7 +139,7 @@ def fit(
         compilation.teardown(trainer, module, "fit")
         trainer.optimizers = []
         device = trainer.strategy.root_device
-        raise out_of_memory(error, module, data, device=device, precision=hardware.precision) from None
+        raise out_of_memory(error, module, data, device=device, precision=hardware.precision, keys=keys) from None
     except SystemExit as error:
         if trainer.interrupted and error.code == 1:  # Lightning's word for a Ctrl-C that it caught itself
             raise KeyboardInterrupt from error

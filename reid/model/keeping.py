@@ -25,11 +25,13 @@ class Keeping:
         best: how many of those with the best validations; -1 keeps all.
         epoch: one whose last checkpoint stays whatever its score, counted from 0.
         file: one that stays because somebody named it.
+        link: name of the link to the latest.
     """
 
     best: int = -1
     epoch: int | None = None
     file: Path | None = None
+    link: str = LATEST
 
 
 class Checkpoints(CheckpointCallback):
@@ -82,7 +84,7 @@ class Checkpoints(CheckpointCallback):
         self._scores[path.name] = _score(trainer)  # first, as the checkpoint itself holds this list
         trainer.save_checkpoint(path)
         if trainer.is_global_zero:
-            replace_link(self._folder / LATEST, path)
+            replace_link(self._folder / self._keeping.link, path)
         self._last_saved_step = trainer.global_step
         self._prune(trainer)
         return path

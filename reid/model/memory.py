@@ -15,6 +15,7 @@ from reid.data.module import TrainingData
 from reid.devices import Precision, autocast, give_back_freed_memory
 from reid.distributed import on_its_own, rank_and_count
 from reid.errors import ReidError
+from reid.model.key_names import KeyNames
 from reid.model.module import ReidModule
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def out_of_memory(
-    error: BaseException, module: ReidModule, data: TrainingData, *, device: torch.device, precision: Precision
+    error: BaseException,
+    module: ReidModule,
+    data: TrainingData,
+    *,
+    device: torch.device,
+    precision: Precision,
+    keys: KeyNames,
 ) -> ReidError:
     """What to say after a training ran out of memory. The training is over: its weights change here.
 
@@ -54,13 +61,14 @@ def out_of_memory(
         data: its batches.
         device: that it was trained on.
         precision: of its arithmetic.
+        keys: what to call the settings.
     """
     said = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-    found = f"out of memory on {device} with dataset.batch_size={data.batch_size} ({said})"
+    found = f"out of memory on {device} with {keys.batch_of(data.batch_size)} ({said})"
     _release(error)
     _, ranks = rank_and_count()
     unit = data.num_instances * ranks
-    log.info("out of memory: looking for the largest dataset.batch_size that fits")
+    log.info("out of memory: looking for the largest %s that fits", keys.batch_size)
     if ranks > 1:
         _forget_the_others(module)
     try:
@@ -73,24 +81,26 @@ def out_of_memory(
             )
     except Exception as failure:
         log.warning("it could not be found by trying: %s: %s", type(failure).__name__, failure)
-        return ReidError(found, "", f"set a smaller dataset.batch_size, such as {data.batch_size // 2 // unit * unit}")
+        half = keys.batch_of(data.batch_size // 2 // unit * unit)
+        return ReidError(found, "", f"take smaller batches, such as {half}")
     if size == data.batch_size:
         return ReidError(
             found,
             "a training step of that size by itself fits, so what else was in memory at that moment took the rest",
-            "end other programs there, lower dataset.val_batch_size if it was validating, or train with a smaller "
-            "dataset.batch_size",
+            f"end other programs there, lower {keys.val_batch_size} if it was validating, or train with a smaller "
+            f"{keys.batch_size}",
         )
     if not size:
         return ReidError(
             found,
-            f"not even {2 * unit} images fit, and fewer make no batch (two identities of dataset.num_instances)",
+            f"not even {2 * unit} images fit, and fewer make no batch (two {keys.nouns} of {keys.num_instances})",
             "take a smaller network or input, train.precision=bf16, or a device with more memory",
         )
     return ReidError(
         found,
-        f"of all sizes that were tried, {size} is the largest that fits; checkpoints written so far are kept",
-        f"set dataset.batch_size={size}; as the batches are then others, go on from a checkpoint by naming it in "
+        f"of all sizes that were tried, {size // keys.batch_share} is the largest that fits; checkpoints written so "
+        "far are kept",
+        f"set {keys.batch_of(size)}; as the batches are then others, go on from a checkpoint by naming it in "
         "train.resume_training_checkpoint_path, or begin anew with train.if_exists=restart",
     )
 

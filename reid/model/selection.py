@@ -11,6 +11,8 @@ from reid.errors import CheckpointError
 
 BEST = "model_best.pth"
 LATEST = "reid_model_latest.pth"
+LATEST_OF_CLASSES = "ml_model_latest.pth"
+"""TAO's name of the same link in metric-learning recognition."""
 
 Score = tuple[float, float]
 """What makes a validation the best: cmc_rank_1, then mAP. The larger is better, and of equals the earlier."""
@@ -64,14 +66,14 @@ def train_folder(folder: Path) -> Path:
         CheckpointError: neither holds one.
     """
     for candidate in (folder, folder / "train"):
-        if list_checkpoints(candidate) or (candidate / BEST).is_file() or (candidate / LATEST).is_file():
+        if list_checkpoints(candidate) or (candidate / BEST).is_file() or latest_link(candidate):
             return candidate
     if not folder.is_dir():
         raise CheckpointError(f"there is no folder {folder}", fix="give the results folder of a training, or run train")
     names = sorted(p.name for p in folder.iterdir())[:5]
     raise CheckpointError(
         f"no checkpoint in {folder} nor in {folder / 'train'}; {folder} holds {', '.join(names) or 'nothing'}",
-        "checkpoints are named model_epoch_000_step_00099.pth, model_best.pth or reid_model_latest.pth",
+        f"checkpoints are named model_epoch_000_step_00099.pth, {BEST}, {LATEST} or {LATEST_OF_CLASSES}",
         "give the results folder of a training that has reached its first checkpoint",
     )
 
@@ -96,18 +98,22 @@ def select_checkpoint(folder: Path, method: Method, *, epoch: int | None = None)
 
 
 def latest_checkpoint(folder: Path) -> Path:
-    """The newest checkpoint of a train folder: where `reid_model_latest.pth` points, else the highest epoch and step.
+    """The newest checkpoint of a train folder: where its link points, else the highest epoch and step.
 
     Raises:
         CheckpointError: there is none.
     """
-    link = folder / LATEST
-    if link.is_file():
+    if (link := latest_link(folder)) is not None:
         return link.resolve()
     found = list_checkpoints(folder)
     if not found:
         raise CheckpointError(f"no checkpoint in {folder}", fix="run train first, or give another folder")
     return found[-1].path.resolve()
+
+
+def latest_link(folder: Path) -> Path | None:
+    """The link to the newest checkpoint of a train folder, by either family's name; None where there is none."""
+    return next((folder / name for name in (LATEST, LATEST_OF_CLASSES) if (folder / name).is_file()), None)
 
 
 def _best(folder: Path) -> Path:

@@ -14,6 +14,7 @@ import yaml
 
 from reid.files import write_text
 from reid.report.markdown import render_markdown
+from reid.report.words import CLASSES, PEOPLE
 
 _SHOWN_PAIRS = 20
 _RATES = (1e-2, 1e-3, 1e-4)  # false positive rates of which `metrics.json` gives the true positive rate
@@ -29,7 +30,8 @@ class CardCheckpoint:
         epoch: counted from 0.
         step: optimiser steps done.
         network: how it is built, as `NetworkSettings.to_dict` writes it.
-        provenance: version, revision, seed, counts and fingerprint of the training data.
+        provenance: version, revision, seed, counts and fingerprint of the training data; the names of its classes
+            where it was not of people.
         spec: the resolved spec of the training, without secrets.
     """
 
@@ -80,10 +82,12 @@ def write_card(
     """
     metrics = figures.metrics
     pairs = _weakest_first(metrics["camera_pairs"] or []) if metrics else []
+    of_classes = "train_classes" in checkpoint.provenance
     card = render_markdown(
-        "card.md.j2",
+        "card-classes.md.j2" if of_classes else "card.md.j2",
         {
             "name": name,
+            "words": CLASSES if of_classes else PEOPLE,
             "checkpoint": checkpoint,
             "figures": figures,
             "metrics": metrics,

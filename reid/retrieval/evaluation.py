@@ -57,7 +57,7 @@ class Evaluation:
         per_query: the same by query.
         intervals: 95 % low and high of "cmc_rank_1", "cmc_rank_5", "cmc_rank_10", "mAP" and "mINP", by a bootstrap over
             query identities; empty where none was asked for or fewer than two identities are scored.
-        camera_pairs: mAP and rank-1 by query and gallery camera; None with too many cameras.
+        camera_pairs: mAP and rank-1 by query and gallery camera; None with too many cameras, or with none.
         verification: error rates of distance thresholds; None without a same or without a different pair.
         camera_pairs_left_out: a sentence on why there are no camera pairs; empty where there are.
     """
@@ -93,6 +93,7 @@ def evaluate_ranking(
     average_precision: APForm = "sum",
     resamples: int = 1000,
     seed: int = 0,
+    by_camera: bool = True,
 ) -> Evaluation:
     """Measures a ranking.
 
@@ -104,20 +105,22 @@ def evaluate_ranking(
         average_precision: its form, in every figure.
         resamples: of the bootstrap; 0: no intervals.
         seed: of the bootstrap.
+        by_camera: whether the images are of cameras, so that figures of pairs of them mean something.
 
     Raises:
         DataError: no query has a match, so that no figure has a value.
     """
     metrics = measure(ranking, max_rank=max_rank, form=average_precision)
     per_query = _per_query(ranking, average_precision)
-    left_out = too_many_cameras(query, gallery)
+    left_out = too_many_cameras(query, gallery) if by_camera else ""
+    paired = by_camera and not left_out
     if left_out:
         log.info("%s", left_out)
     return Evaluation(
         metrics=metrics,
         per_query=per_query,
         intervals=bootstrap_intervals(per_query.by_figure(), query.pids, resamples=resamples, seed=seed),
-        camera_pairs=None if left_out else camera_pairs(ranking, query, gallery, form=average_precision),
+        camera_pairs=camera_pairs(ranking, query, gallery, form=average_precision) if paired else None,
         verification=verify(ranking),
         camera_pairs_left_out=left_out,
     )

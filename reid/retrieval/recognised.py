@@ -15,6 +15,7 @@ from reid.errors import DataError
 from reid.files import write_text
 from reid.retrieval.class_table import class_name
 from reid.retrieval.embeddings import BoolArray, Embeddings, FloatArray, IntArray
+from reid.retrieval.ranking import Ranking
 from reid.retrieval.search import Blocks, block_rows, nearest
 
 NONE_OF_THESE = "none of these"
@@ -110,6 +111,19 @@ def recognise(
     blocks = _blocks(references.vectors, block_rows(references.dim, memory_bytes))
     distances, rows = nearest(query, blocks, topk, l2_normalise=l2_normalise, memory_bytes=memory_bytes)
     return Recognised(rows, references.pids[rows], distances, threshold)
+
+
+def recognised_by(ranking: Ranking, references: Embeddings, *, topk: int = 1) -> Recognised:
+    """The nearest references of each query of a ranking, after whatever it leaves out or ranks otherwise.
+
+    Args:
+        ranking: of queries against `references`.
+        references: with their classes.
+        topk: references for each query; of fewer, as many as every query has among the nearest that the ranking keeps.
+    """
+    shown = min(topk, int((ranking.top_indices >= 0).sum(axis=1).min()))
+    rows = ranking.top_indices[:, :shown]
+    return Recognised(rows, references.pids[rows], ranking.top_distances[:, :shown])
 
 
 def write_result_csv(path: Path, images: Sequence[str], recognised: Recognised, classes: Mapping[int, str]) -> None:

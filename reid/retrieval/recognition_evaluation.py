@@ -11,6 +11,7 @@ from reid.retrieval.clusters import cluster_agreement
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.open_set import OpenSet, measure_open_set
 from reid.retrieval.ranking import Ranking
+from reid.retrieval.recognised import Recognised, recognised_by
 from reid.retrieval.recognition import Average, RecognitionMetrics, measure_recognition
 
 
@@ -21,11 +22,13 @@ class Recognition:
     Attributes:
         metrics: headline figures.
         table: class by class.
+        answers: the nearest references of each query.
         open_set: from which distance on a query shows none of the classes; None where it cannot be measured.
     """
 
     metrics: RecognitionMetrics
     table: ClassTable
+    answers: Recognised
     open_set: OpenSet | None = None
 
     def to_dict(self, prefix: str = "") -> dict[str, Any]:
@@ -48,6 +51,7 @@ def evaluate_recognition(
     names: Mapping[int, str],
     *,
     average: Average = "queries",
+    topk: int = 1,
     l2_normalise: bool = True,
     seed: int = 0,
     memory_bytes: int = 2**30,
@@ -60,6 +64,7 @@ def evaluate_recognition(
         gallery: labels of the references.
         names: of the classes.
         average: over queries, or over classes.
+        topk: references that are listed for each query.
         l2_normalise: unit vectors are clustered and compared.
         seed: of the clusters.
         memory_bytes: working memory of a block of distances.
@@ -72,4 +77,5 @@ def evaluate_recognition(
     # A query that is a reference itself would be nearest to itself.
     apart = ranking.exclude == "none"
     limit = measure_open_set(query, gallery, l2_normalise=l2_normalise, memory_bytes=memory_bytes) if apart else None
-    return Recognition(metrics, class_table(ranking, query, gallery, names), limit)
+    answers = recognised_by(ranking, gallery, topk=topk)
+    return Recognition(metrics, class_table(ranking, query, gallery, names), answers, limit)

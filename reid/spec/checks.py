@@ -101,7 +101,7 @@ def _check_batch(spec: ExperimentSpec, action: str, problems: list[Problem], war
 
 def _batch_problem(spec: ExperimentSpec, size_key: str, instances_key: str) -> Problem | None:
     batch, instances, gpus = spec.batch_size, spec.num_instances, spec.gpus
-    share = batch // spec.value(size_key)  # how many batches of the key's size are one batch
+    share = spec.batch_share
     unit = instances * gpus
     smallest = max(unit, 2 * instances) if spec.compares_identities else unit
     if batch % unit:

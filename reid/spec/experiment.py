@@ -29,10 +29,12 @@ with warnings.catch_warnings():
         Attributes:
             names: the dotted key of this family for each of the properties below, and for "train", "query" and
                 "gallery", the places of images; for reading and for messages.
+            title: what TAO's status lines call the family.
             noun, nouns: what the images of one label show, in one word: an identity, a class.
         """
 
         names: ClassVar[Mapping[str, str]]
+        title: ClassVar[str]
         noun: ClassVar[str]
         nouns: ClassVar[str]
 
@@ -109,6 +111,11 @@ with warnings.catch_warnings():
             return int(self.value(self.names["batch_size"]))
 
         @property
+        def batch_share(self) -> int:
+            """How many times the number that the key of `batch_size` holds a batch is: where it counts each process."""
+            return self.batch_size // int(self.value(self.names["batch_size"]))
+
+        @property
         def num_instances(self) -> int:
             """Training images of each identity in a batch (K)."""
             return int(self.value(self.names["num_instances"]))
@@ -122,6 +129,11 @@ with warnings.catch_warnings():
         def workers(self) -> int:
             """Threads that check and decode images; 0 is 1."""
             return int(self.value(self.names["workers"]))
+
+        @property
+        def listed(self) -> int:
+            """Nearest gallery images of a query that evaluation shows."""
+            return self.re_ranking.max_rank
 
         @property
         def grad_clip(self) -> float:

@@ -209,16 +209,28 @@ def test_the_lines_of_a_class_map_name_the_folders_in_sorted_order(tmp_path: Pat
     assert subset.classes == {1: "Zucchini", 2: "Granny Smith"}
 
 
+def test_a_class_map_may_name_classes_that_are_not_there_as_one_map_serves_training_and_evaluation(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folders(tmp_path, apple=1, pear=1)
+
+    with caplog.at_level("INFO", "reid.data.class_map"):
+        subset = read(tmp_path, class_map={"apple": "A", "pear": "B", "plum": "C"})
+
+    assert subset.classes == {1: "A", 2: "B"}
+    assert "further classes of the class map have no folder here: plum" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("class_map", "message"),
     [
         ({"apple": "A"}, "no entry for pear"),
-        ({"apple": "A", "pear": "B", "plum": "C"}, "names plum, and there is no such class folder"),
+        ({"apple": "A", "paer": "B"}, "no entry for pear, and names paer, of which there is no folder"),
         (("A",), "names 1 classes, and there are 2 class folders.* no name is left for pear"),
         (("A", "B", "C"), "no folder is left for C"),
     ],
 )
-def test_a_class_map_that_does_not_cover_every_class_exactly_is_refused(
+def test_a_class_map_that_misses_a_class_is_refused_and_so_are_lines_of_another_number(
     tmp_path: Path, class_map: object, message: str
 ) -> None:
     folders(tmp_path, apple=1, pear=1)

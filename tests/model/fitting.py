@@ -17,6 +17,7 @@ from reid.model.callbacks import EpochRecord
 from reid.model.checkpoint import FORMAT
 from reid.model.fit import fit
 from reid.model.keeping import Keeping
+from reid.model.key_names import KeyNames
 from reid.model.losses import ReidCriterion
 from reid.model.module import ReidModule
 from reid.model.network import ReidNetwork
@@ -82,7 +83,7 @@ def train(
     settings = {
         "hardware": Hardware(torch.device("cpu")), "grad_clip": 0.0, "resume_from": None,
         "validation_interval": 1, "checkpoint_interval": 1, "checkpoint_unit": "epoch",
-        "keeping": Keeping(),
+        "keeping": Keeping(), "keys": KeyNames(),
     }  # fmt: skip
     fit(
         trained or module(),

@@ -25,9 +25,13 @@ class Recipe(ABC, Generic[S]):
 
     Attributes:
         answer_file: name of the file that inference.output_file means when it is not set.
+        latest_file: TAO's name of the link to the latest checkpoint.
+        cameras: whether an image is of a camera, so that figures by pair of cameras mean something.
     """
 
     answer_file: ClassVar[str]
+    latest_file: ClassVar[str]
+    cameras: ClassVar[bool]
 
     @abstractmethod
     def read(self, spec: S, folders: Mapping[str, Path], *, action: str) -> dict[str, Subset]:
@@ -51,8 +55,8 @@ class Recipe(ABC, Generic[S]):
         """
 
     @abstractmethod
-    def require_trainable(self, spec: S, train: Subset) -> None:
-        """Refuses training images that cannot fill one batch.
+    def require_trainable(self, spec: S, train: Subset, *, action: str) -> None:
+        """Refuses training images that cannot fill one batch; in "dataset", of which no training can be made.
 
         Raises:
             DataError: there are too few identities or classes.

@@ -53,7 +53,7 @@ class Answers:
     Attributes:
         files: by a short name.
         tracked: the names of those that belong into the MLflow run.
-        figures: beside the number of images.
+        figures: of them; the number of images is that of all unless it stands here.
     """
 
     files: dict[str, Path]

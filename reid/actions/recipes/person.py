@@ -13,6 +13,7 @@ from reid.data.readers import read_market1501, require_named
 from reid.data.records import Subset
 from reid.data.requirements import require_evaluable, require_trainable
 from reid.errors import SpecError
+from reid.model.selection import LATEST
 from reid.spec.experiment import Place
 from reid.spec.re_identification import ReIdentificationSpec
 
@@ -24,6 +25,8 @@ class PersonRecipe(Recipe[ReIdentificationSpec]):
     """Market-1501's naming and rules, and bag-of-tricks training."""
 
     answer_file = "inference.json"
+    latest_file = LATEST
+    cameras = True
 
     def read(self, spec: ReIdentificationSpec, folders: Mapping[str, Path], *, action: str) -> dict[str, Subset]:
         """Each folder by itself: a number is the same person in all of them."""
@@ -34,7 +37,7 @@ class PersonRecipe(Recipe[ReIdentificationSpec]):
         """The rule of the naming."""
         require_named(subset)
 
-    def require_trainable(self, spec: ReIdentificationSpec, train: Subset) -> None:
+    def require_trainable(self, spec: ReIdentificationSpec, train: Subset, *, action: str) -> None:
         """Enough identities for P x K."""
         require_trainable(train, batch_size=spec.batch_size, num_instances=spec.num_instances)
 

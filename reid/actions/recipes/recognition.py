@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reid.actions.inference_files import TABLE, write_embeddings_table
 from reid.actions.recipes.base import Recipe
 from reid.actions.recipes.inputs import Answers, Inputs
-from reid.data.class_folders import read_class_folders
+from reid.data.class_folders import numbered_like, read_class_folders
 from reid.data.class_map import read_class_map
 from reid.data.inputs import read_images
 from reid.data.records import Subset
 from reid.data.requirements import require_referenced, require_trainable
 from reid.errors import CheckpointError, DataError, SpecError
+from reid.model.selection import LATEST_OF_CLASSES
 from reid.retrieval.clusters import cluster_agreement
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.ranking import Ranking
@@ -34,23 +36,38 @@ class RecognitionRecipe(Recipe[MlRecogSpec]):
     """Class folders, mined triplets, and answers by the nearest reference."""
 
     answer_file = "result.csv"
+    latest_file = LATEST_OF_CLASSES
+    cameras = False
 
     def read(self, spec: MlRecogSpec, folders: Mapping[str, Path], *, action: str) -> dict[str, Subset]:
-        """Class folders, numbered together; the images that inference shall recognise may have no class."""
+        """Class folders, numbered together; the images that inference shall recognise may have no class.
+
+        Where those do have one, it is that of a reference if the name of its folder is.
+        """
         given = dict(folders)
-        read = {}
-        if action == "inference" and (place := given.pop("query", None)) is not None:
-            read["query"] = read_images(place, spec.inference.inference_input_type, name="query")
+        asked = given.pop("query", None) if action == "inference" else None
         class_map = read_class_map(Path(spec.dataset.class_map)) if spec.dataset.class_map else None
-        return read | (read_class_folders(given, class_map=class_map) if given else {})
+        read = read_class_folders(given, class_map=class_map) if given else {}
+        if asked is None:
+            return read
+        query = read_images(asked, spec.inference.inference_input_type, name="query")
+        if isinstance(class_map, Mapping):
+            names = {pid: class_map.get(folder, folder) for pid, folder in query.classes.items()}
+            query = replace(query, classes=names)
+        return {"query": numbered_like(query, read["gallery"]) if read else query, **read}
 
     def require_labelled(self, subset: Subset) -> None:
         """Nothing: a folder without classes is not read at all."""
 
-    def require_trainable(self, spec: MlRecogSpec, train: Subset) -> None:
-        """Two classes in a batch of each process."""
+    def require_trainable(self, spec: MlRecogSpec, train: Subset, *, action: str) -> None:
+        """Two classes in a batch; a check of data does not mind that TAO's default batch holds one."""
+        smallest = 2 * spec.num_instances if action == "dataset" else 0
         require_trainable(
-            train, batch_size=spec.batch_size, num_instances=spec.num_instances, batch_key=spec.names["batch_size"]
+            train,
+            batch_size=max(spec.batch_size, smallest),
+            num_instances=spec.num_instances,
+            batch_key=spec.names["batch_size"],
+            batch_share=spec.batch_share,
         )
 
     def require_evaluable(self, query: Subset, gallery: Subset) -> None:
@@ -73,6 +90,7 @@ class RecognitionRecipe(Recipe[MlRecogSpec]):
             gallery,
             classes,
             average=_average(spec.evaluate.report_accuracy_per_class),
+            topk=spec.evaluate.topk,
             l2_normalise=spec.evaluate.l2_normalise,
             seed=max(spec.train.seed, 0),
             memory_bytes=spec.evaluate.memory_bytes,
@@ -116,6 +134,7 @@ class RecognitionRecipe(Recipe[MlRecogSpec]):
             table, inputs.images, inputs.records, inputs.vectors, names=_names(inputs), made_by=inputs.made_by
         )
         figures: dict[str, float | int] = {
+            "images": len(asked.images),
             "references": len(references),
             "classes": len(references.classes),
             "none_of_these": recognised.num_unknown,

@@ -44,6 +44,7 @@ with warnings.catch_warnings():
             }
         )
 
+        title: ClassVar = "Metric Learning Recognition"
         noun: ClassVar = "class"
         nouns: ClassVar = "classes"
 
@@ -62,6 +63,11 @@ with warnings.catch_warnings():
         def batch_size(self) -> int:
             """Training images in a batch, those of all processes together: train.batch_size is that of each GPU."""
             return self.train.batch_size * self.gpus
+
+        @property
+        def listed(self) -> int:
+            """Nearest references of a query that evaluation shows, in pictures or in result.csv."""
+            return max(self.re_ranking.max_rank, self.evaluate.topk)
 
         @property
         def more_train_places(self) -> tuple[Place, ...]:

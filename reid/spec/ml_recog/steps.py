@@ -15,7 +15,9 @@ class EvaluateSpec(MeasuringSpec):
 
     checkpoint: str = like(NetworkUseSpec, "checkpoint", description="Checkpoint to measure.")
     batch_size: int = key(4, "Images in a batch.", ge=-1, tao_bounds=(None, None))
-    topk: int = key(1, "Nearest references that are listed for a query.", ge=1, tao_bounds=(None, None))
+    topk: int = key(
+        1, "Nearest references whose classes are listed for a query, in result.csv.", ge=1, tao_bounds=(None, None)
+    )
     report_accuracy_per_class: bool = key(
         True, "Average the figures over classes, not over images, and write the table of classes."
     )

@@ -35,6 +35,7 @@ with warnings.catch_warnings():
             }
         )
 
+        title: ClassVar = "ReIdentification"
         noun: ClassVar = "identity"
         nouns: ClassVar = "identities"
 
