@@ -73,6 +73,11 @@ def changes(spec: ExperimentSpec, checkpoint: Checkpoint, fingerprints: dict[str
         changeables["re_ranking"] = {"max_rank", "num_query"}  # the rest decides which epoch is best
         evaluate = {path.split(".")[1] for path in spec_keys(spec.family) if path.startswith("evaluate.")}
         changeables["evaluate"] = evaluate - _VALIDATION
+    if (before := provenance.get("batch_images", spec.batch_size)) != spec.batch_size:
+        named = spec.names["batch_size"]
+        changed.append(
+            f"a batch of all processes had {before} images and has {spec.batch_size} ({named}, train.num_gpus)"
+        )
     then, now = _flat(checkpoint.spec), _flat(yaml.safe_load(dump_spec(spec)))
     for path, key in spec_keys(spec.family).items():
         section, _, rest = path.partition(".")

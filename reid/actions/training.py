@@ -170,6 +170,7 @@ def _module(
             "version": __version__,
             **_revision(),
             "seed": seed,
+            "batch_images": spec.batch_size,
             "train_fingerprint": report.fingerprint,
             "validation_fingerprints": {
                 found.name: found.fingerprint for found in subsets.report.subsets if found.name != "train"

@@ -27,6 +27,11 @@ class DistanceRows(Protocol):
         ...
 
 
+def euclidean_name(*, l2_normalise: bool) -> str:
+    """What protocols call the distance."""
+    return "euclidean_l2_normalised" if l2_normalise else "euclidean"
+
+
 class EuclideanDistance:
     """Squared Euclidean distance, on L2-normalised vectors unless told otherwise.
 
@@ -46,7 +51,7 @@ class EuclideanDistance:
         self, query: Embeddings, gallery: Embeddings, *, l2_normalise: bool = True, device: object = "cpu"
     ) -> None:
         check_same_dimension(query, gallery)
-        self.name = "euclidean_l2_normalised" if l2_normalise else "euclidean"
+        self.name = euclidean_name(l2_normalise=l2_normalise)
         self.num_queries, self.num_gallery, self.dim = len(query), len(gallery), query.dim
         sides = comparable_vectors(query, gallery, l2_normalise=l2_normalise)
         self.largest = 4.0 if l2_normalise else _power_of_two_above(sum(map(_longest, sides)) ** 2)

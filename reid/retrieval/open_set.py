@@ -14,6 +14,7 @@ import numpy as np
 from reid.retrieval.blocks import block_rows
 from reid.retrieval.distance import EuclideanDistance
 from reid.retrieval.embeddings import Embeddings, FloatArray
+from reid.retrieval.metrics import Float64Array
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class OpenSet:
     """How well a limit on the nearest reference's distance tells known classes from unknown ones.
 
     Attributes:
-        threshold: where both errors are as equal as they can be; a query whose nearest reference is at this distance or
-            beyond shows none of the classes.
+        threshold: where both errors are as equal as they can be, halfway between two measured distances; a query whose
+            nearest reference is at this distance or beyond shows none of the classes.
         known_accepted: part of the queries that have an answer there, be it right or wrong.
         unknown_accepted: part of the queries that have one though their class is left out.
         queries: queries measured: those whose class has a reference, and is not the only one that has.
@@ -57,11 +58,24 @@ def measure_open_set(
     if not measured.any():
         return None
     known, unknown = np.sort(known[measured]), np.sort(unknown[measured])
-    limits = np.unique(np.concatenate([known, unknown]))
+    limits = _between(np.unique(np.concatenate([known, unknown]).astype(np.float64)))
     known_accepted = np.searchsorted(known, limits) / len(known)  # those below each limit
     unknown_accepted = np.searchsorted(unknown, limits) / len(unknown)
-    best = int(np.argmin(np.abs(1 - known_accepted - unknown_accepted)))
+    off = np.abs(1 - known_accepted - unknown_accepted)
+    equal = np.flatnonzero(off <= off.min() + 1e-12)
+    best = int(equal[len(equal) // 2])
     return OpenSet(float(limits[best]), float(known_accepted[best]), float(unknown_accepted[best]), len(known))
+
+
+def _between(distances: Float64Array) -> Float64Array:
+    """Limits halfway between neighbouring distances, and one beyond them all: no rounding of a distance crosses one.
+
+    Args:
+        distances: ascending, at least one.
+    """
+    beyond = distances[-1] + max(float(distances[-1]), 1e-6)
+    limits: Float64Array = (distances + np.append(distances[1:], beyond)) / 2
+    return limits
 
 
 def _nearest(

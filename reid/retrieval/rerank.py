@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 from reid.retrieval.blocks import Block
-from reid.retrieval.distance import check_same_dimension, comparable_vectors
+from reid.retrieval.distance import check_same_dimension, comparable_vectors, euclidean_name
 from reid.retrieval.embeddings import Embeddings, FloatArray
 from reid.retrieval.neighbours import nearest_among
 from reid.retrieval.products import products_of
@@ -58,8 +58,7 @@ class KReciprocalDistance:
         self.num_queries, self.num_gallery = len(query), len(gallery)
         self.largest = 1.0
         self.name = (
-            f"k_reciprocal(k1={k1}, k2={k2}, lambda={lambda_value:g}) of "
-            f"{'euclidean_l2_normalised' if l2_normalise else 'euclidean'}"
+            f"k_reciprocal(k1={k1}, k2={k2}, lambda={lambda_value:g}) of {euclidean_name(l2_normalise=l2_normalise)}"
         )
         self._lambda = lambda_value
         if k1 >= len(vectors):

@@ -19,15 +19,22 @@ def test_the_threshold_stands_between_own_and_other_classes():
     assert 0.01 < found.threshold <= 9.9**2
 
 
+def test_in_a_wide_gap_the_threshold_stands_in_its_middle():
+    gallery, query = _points([0, 10], [1, 2]), _points([1, 9], [1, 2])
+    found = measure_open_set(query, gallery, l2_normalise=False)
+    assert found is not None
+    assert found.threshold == pytest.approx((1 + 81) / 2)
+
+
 def test_where_classes_overlap_both_errors_are_counted_by_hand():
     """References at 0 and 5. The nearest are 1, 1, 1 and 4 away (squared), without the own class 16, 1, 36 and 49.
 
-    Below 4 are three of the first and one of the second: a quarter is wrong on either side.
+    Between 1 and 4 lie three of the first below and one of the second: a quarter is wrong on either side.
     """
     gallery, query = _points([0, 5], [1, 2]), _points([1, 4, 6, 7], [1, 1, 2, 2])
     found = measure_open_set(query, gallery, l2_normalise=False)
     assert found is not None
-    assert (found.threshold, found.known_accepted, found.unknown_accepted) == (4.0, 0.75, 0.25)
+    assert (found.threshold, found.known_accepted, found.unknown_accepted) == (2.5, 0.75, 0.25)
 
 
 @pytest.mark.parametrize("memory_bytes", [2**30, 20_000])

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reid.actions.inference_files import TABLE, write_embeddings_table
 from reid.actions.recipes.base import Recipe
@@ -19,6 +19,7 @@ from reid.data.requirements import require_referenced, require_trainable
 from reid.errors import CheckpointError, DataError, SpecError
 from reid.model.selection import LATEST_OF_CLASSES
 from reid.retrieval.clusters import cluster_agreement
+from reid.retrieval.distance import euclidean_name
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.ranking import Ranking
 from reid.retrieval.recognised import recognise, write_result_csv
@@ -120,7 +121,7 @@ class RecognitionRecipe(Recipe[MlRecogSpec]):
         """TAO's result.csv, and the embeddings of images and references with their classes."""
         asked, output, table = inputs.side("query"), Path(spec.inference.output_file), folder / TABLE
         references = _references(spec, inputs)
-        threshold = _threshold(spec)
+        threshold = _threshold(spec, inputs.made_by)
         recognised = recognise(
             asked.vectors,
             references.embeddings,
@@ -180,18 +181,40 @@ def _names(inputs: Inputs) -> list[str]:
     ]
 
 
-def _threshold(spec: MlRecogSpec) -> float | None:
-    """The distance from which on an image shows none of the classes; None where every image gets one."""
+def _threshold(spec: MlRecogSpec, made_by: Mapping[str, Any]) -> float | None:
+    """The distance from which on an image shows none of the classes; None where every image gets one.
+
+    Raises:
+        DataError: the evaluation that is named has no such limit.
+        CheckpointError: it was measured with another network or another distance.
+    """
     own = spec.inference
     if own.threshold is not None or not own.evaluation:
         return own.threshold
     path = Path(own.evaluation)
     try:
-        measured = json.loads(path.read_text(encoding="utf-8"))["open_set"]
-        return float(measured["threshold"])
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        limit, distance = float(metrics["open_set"]["threshold"]), metrics["protocol"]["distance"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"inference.evaluation={path} names no limit of an open set ({type(error).__name__})",
             "it is the metrics.json of an ml_recog evaluation whose queries are no references themselves",
             "run evaluate with evaluate.exclude=none and give its metrics.json, or set inference.threshold",
         ) from error
+    measured, here = metrics.get("checkpoint_sha256"), made_by["checkpoint_sha256"]
+    if measured != here:
+        raise CheckpointError(
+            f"inference.evaluation={path} is of the checkpoint {str(measured)[:12]}, and these images are embedded by "
+            f"{here[:12]} ({made_by['checkpoint']})",
+            "a distance means nothing between embeddings of another network",
+            "evaluate this checkpoint and give its metrics.json, or set inference.threshold",
+        )
+    expected = euclidean_name(l2_normalise=spec.evaluate.l2_normalise)
+    if distance != expected:
+        raise CheckpointError(
+            f"the limit in inference.evaluation={path} is of the distance {distance}, and images are compared by "
+            f"{expected}",
+            "the two are on different scales",
+            "evaluate with the same evaluate.l2_normalise and without re-ranking, or set inference.threshold",
+        )
+    return limit

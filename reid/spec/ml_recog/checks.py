@@ -75,6 +75,19 @@ def _check_parts(spec: MlRecogSpec, problems: list[Problem], warnings: list[str]
                 "set one of them to true; to measure the network as it is, run evaluate",
             )
         )
+    frozen = train.freeze_backbone_epochs
+    if frozen and not train.train_embedder:
+        problems.append(
+            Problem(
+                f"train.freeze_backbone_epochs is {frozen}, and train.train_embedder is false",
+                "in these epochs no part of the network would be trained",
+                "set train.freeze_backbone_epochs=0, or train.train_embedder=true",
+            )
+        )
+    elif frozen and not train.train_trunk:
+        warnings.append(
+            f"train.freeze_backbone_epochs is {frozen} and train.train_trunk is false; the trunk is frozen to the end"
+        )
     for part, trained, path in (
         ("trunk", train.train_trunk, model.pretrained_trunk_path or model.pretrain_choice),
         ("embedder", train.train_embedder, model.pretrained_embedder_path),
