@@ -88,6 +88,7 @@ def read_test_set(spec: ExperimentSpec) -> Embedded:
             **_same_in_both(files, ("checkpoint_sha256",)),
         },
         device=_device(spec),
+        classes={**files[1].classes, **files[0].classes},
     )
 
 

@@ -43,6 +43,7 @@ def inference(spec: ExperimentSpec) -> ActionResult:
             require_images(subset, places[name][0])
         images = [(name, path) for name, subset in subsets.by_name.items() for path in subset.images]
         records = _records(subsets.by_name, images)
+        recipe.require_answerable(spec, notes_on(checkpoint), subsets.by_name)
         run.begin(spec)
         preprocess = Preprocess.from_dict(checkpoint.preprocess)
         pack = subsets.pack([path for _, path in images], preprocess, workers=spec.workers)

@@ -35,6 +35,7 @@ class Columns:
         paths: [N], or empty.
         sides: [N], "query" or "gallery" for each row, or empty where the file does not tell.
         metadata: how our own file was made; empty for others.
+        classes: [N], the name of each row's class, or empty.
     """
 
     part: str
@@ -45,6 +46,7 @@ class Columns:
     paths: tuple[str, ...] = ()
     sides: tuple[str, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
 
 def vectors_in(found: tuple[str, ...], path: Path) -> str:

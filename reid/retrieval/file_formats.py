@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reid.errors import DataError
-from reid.retrieval.columns import CAMIDS, PATHS, PIDS, SIDES, SUBSETS, Columns, first, uneven, vectors_in
+from reid.retrieval.columns import CAMIDS, CLASSES, PATHS, PIDS, SIDES, SUBSETS, Columns, first, uneven, vectors_in
 from reid.retrieval.label_values import text
 
 METADATA = b"reid"
@@ -97,10 +97,10 @@ def _read_parquet(path: Path) -> Columns:
     with pq.ParquetFile(path) as file:
         found = tuple(file.schema_arrow.names)
         vectors = vectors_in(found, path)
-        names = [first(found, names) for names in (PIDS, CAMIDS, PATHS, SUBSETS)]
+        names = [first(found, names) for names in (PIDS, CAMIDS, PATHS, SUBSETS, CLASSES)]
         table = file.read(columns=[vectors, *(name for name in names if name)])
         metadata = json.loads((file.schema_arrow.metadata or {}).get(METADATA, b"{}"))
-    pids, camids, paths, subsets = (None if name is None else table[name] for name in names)
+    pids, camids, paths, subsets, classes = (None if name is None else table[name] for name in names)
     return Columns(
         part="",
         found=found,
@@ -110,6 +110,7 @@ def _read_parquet(path: Path) -> Columns:
         paths=() if paths is None else tuple(text(value) for value in paths.to_pylist()),
         sides=() if subsets is None else _sides(subsets.to_pylist(), path),
         metadata=metadata,
+        classes=() if classes is None else tuple(value or "" for value in classes.to_pylist()),
     )
 
 

@@ -5,7 +5,8 @@ Which columns are looked for stands in `columns.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
@@ -36,6 +37,7 @@ class EmbeddingFile:
         labels_from_names: identity and camera were read from the base names of the paths.
         metadata: how our own `inference` made it: checkpoint, checkpoint_sha256, preprocess, l2_normalised, neck_feat,
             with_flip_feature. Empty for files of other programs.
+        classes: name of each identity, where the file names classes.
     """
 
     path: Path
@@ -47,6 +49,7 @@ class EmbeddingFile:
     sides: tuple[str, ...]
     labels_from_names: bool
     metadata: dict[str, Any]
+    classes: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -134,8 +137,34 @@ def _checked(path: Path, columns: Columns) -> EmbeddingFile:
     else:
         pids, camids = whole_numbers(columns.pids, "pid", place), whole_numbers(columns.camids, "camid", place)
     return EmbeddingFile(
-        path, columns.found, vectors, pids, camids, columns.paths, columns.sides, from_names, columns.metadata
+        path,
+        columns.found,
+        vectors,
+        pids,
+        camids,
+        columns.paths,
+        columns.sides,
+        from_names,
+        columns.metadata,
+        _class_names(place, pids, columns.classes),
     )
+
+
+def _class_names(place: str, pids: IntArray, names: tuple[str, ...]) -> dict[int, str]:
+    """The name of each identity; rows without a name tell nothing.
+
+    Raises:
+        DataError: an identity has two names.
+    """
+    found: dict[int, str] = {}
+    for pid, name in zip(pids.tolist(), names, strict=bool(names)):
+        if name and found.setdefault(pid, name) != name:
+            raise DataError(
+                f"{place} calls identity {pid} both {found[pid]} and {name}",
+                "a class has one number and one name",
+                "write the file again, or leave the column class out",
+            )
+    return found
 
 
 def _labels_of(paths: tuple[str, ...]) -> tuple[IntArray, IntArray]:

@@ -325,3 +325,17 @@ def test_a_missing_an_empty_and_another_file_are_told_apart(tmp_path: Path) -> N
 def test_a_npz_that_would_run_code_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot be read: .*allow_pickle"):
         read_embeddings(npz(tmp_path / "f.npz", vectors=np.array([{"a": 1}, None], dtype=object)))
+
+
+def test_names_of_classes_are_read_with_their_numbers_and_two_names_of_one_are_refused(tmp_path):
+    def table(names: list[str]) -> Path:
+        path = tmp_path / "classes.parquet"
+        write_embedding_table(
+            path, np.eye(3, dtype=np.float32), paths=["a", "b", "c"], sides=["query", "gallery", "gallery"],
+            pids=[1, 1, 2], camids=[0, 0, 0], classes=names, made_by={},
+        )  # fmt: skip
+        return path
+
+    assert read_embeddings(table(["Fig", "Fig", ""])).classes == {1: "Fig"}
+    with pytest.raises(DataError, match=r"identity 1 both Fig and Date"):
+        read_embeddings(table(["Fig", "Date", "Kiwi"]))

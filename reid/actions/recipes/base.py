@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from reid.actions.recipes.inputs import Answers, Inputs
 from reid.data.records import Subset
@@ -86,6 +86,18 @@ class Recipe(ABC, Generic[S]):
 
         Raises:
             SpecError: none is named that inference could not do without.
+        """
+
+    def require_answerable(self, spec: S, made_by: Mapping[str, Any], subsets: Mapping[str, Subset]) -> None:
+        """Refuses, before anything is embedded, what inference could not answer.
+
+        Args:
+            spec: of the action.
+            made_by: what is known of the network.
+            subsets: the images that will be embedded.
+
+        Raises:
+            ReidError: see `answer`.
         """
 
     @abstractmethod

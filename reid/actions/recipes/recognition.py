@@ -117,6 +117,18 @@ class RecognitionRecipe(Recipe[MlRecogSpec]):
             )
         return places
 
+    def require_answerable(self, spec: MlRecogSpec, made_by: Mapping[str, Any], subsets: Mapping[str, Subset]) -> None:
+        """The gallery file, the limit and the number of references."""
+        _threshold(spec, made_by)
+        own = spec.inference
+        count = len(_gallery_file(spec, made_by) if own.gallery else subsets["gallery"].records)
+        if own.topk > count:
+            raise SpecError(
+                f"inference.topk is {own.topk}, and there are {count} references",
+                "each answer is the class of one reference",
+                f"set inference.topk={count} or less, or give more references",
+            )
+
     def answer(self, spec: MlRecogSpec, inputs: Inputs, folder: Path) -> Answers:
         """TAO's result.csv, and the embeddings of images and references with their classes."""
         asked, output, table = inputs.side("query"), Path(spec.inference.output_file), folder / TABLE
@@ -158,13 +170,17 @@ def _references(spec: MlRecogSpec, inputs: Inputs) -> References:
     if not spec.inference.gallery:
         gallery = inputs.side("gallery")
         return References.of(gallery.vectors, _names(gallery), gallery.paths, inputs.made_by)
+    return _gallery_file(spec, inputs.made_by)
+
+
+def _gallery_file(spec: MlRecogSpec, made_by: Mapping[str, Any]) -> References:
     path = Path(spec.inference.gallery)
     references = read_gallery_references(path)
-    made_by = references.made_by.get("checkpoint_sha256")
-    if made_by != inputs.made_by["checkpoint_sha256"]:
+    theirs = references.made_by.get("checkpoint_sha256")
+    if theirs != made_by["checkpoint_sha256"]:
         raise CheckpointError(
-            f"inference.gallery={path} was embedded by the checkpoint {str(made_by)[:12]}, and these images by "
-            f"{inputs.made_by['checkpoint_sha256'][:12]} ({inputs.made_by['checkpoint']})",
+            f"inference.gallery={path} was embedded by the checkpoint {str(theirs)[:12]}, and these images by "
+            f"{made_by['checkpoint_sha256'][:12]} ({made_by['checkpoint']})",
             "distances between embeddings of two networks mean nothing",
             f"set inference.checkpoint={references.made_by.get('checkpoint', 'FILE')}, or enroll the references again "
             "with the other one",
