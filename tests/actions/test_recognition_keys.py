@@ -50,7 +50,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
 def trained(make: Make) -> Path:
     """Checkpoint of an epoch with frozen batch norms."""
     found = train(make("train", "train.freeze_batch_norm=true", "train.optim.embedder.base_lr=0.001"))
-    return (found.results_dir / "reid_model_latest.pth").resolve()
+    return (found.results_dir / "ml_model_latest.pth").resolve()
 
 
 def test_frozen_batch_norms_end_with_the_statistics_of_the_random_start(trained: Path) -> None:

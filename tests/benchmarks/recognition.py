@@ -120,7 +120,7 @@ def _trained(settings: tuple[str, ...]) -> dict[str, float]:
         train(load_spec("train", None, [*settings, *where, *KNOWN, *once], family="ml_recog").spec)
         with (Path(results) / "train" / "metrics.csv").open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
-        checkpoint = Path(results) / "train" / "reid_model_latest.pth"
+        checkpoint = Path(results) / "train" / "ml_model_latest.pth"
         asked = [*settings, f"results_dir={results}", *UNKNOWN, f"evaluate.checkpoint={checkpoint}"]
         unknown = evaluate(load_spec("evaluate", None, asked, family="ml_recog").spec).figures
     return {

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from reid.errors import DataError
+from reid.retrieval.embedding_table import write_embedding_table
 from reid.retrieval.files import read_embeddings
 from reid.retrieval.label_values import UNKNOWN
 from reid.retrieval.sides import labelled
