@@ -1,14 +1,34 @@
-"""Tells DVC that a flow has made the outputs of its graph, so that the two agree on what is fresh."""
+"""The DVC graph of a flow's spec: where it is, and that the flow has made its outputs, so that both agree on them."""
 
+import contextlib
 import logging
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 log = logging.getLogger("reid.flows")  # below `reid`, so that Prefect shows it like the library's own lines
 
 PARAMS = "params.yaml"
+GRAPH = "dvc.yaml"
+
+
+@contextlib.contextmanager
+def in_folder_of_graph(spec_file: str) -> Iterator[str]:
+    """Works in the folder of a spec that lies beside a dvc.yaml, as its stages do; elsewhere stays where it is.
+
+    Places in a spec are relative to the working directory, which belongs to the whole process: do not run two flows in
+    one process at a time.
+
+    Yields:
+        The spec, as seen from there.
+    """
+    path = Path(spec_file)
+    if not path.with_name(GRAPH).is_file():
+        yield spec_file
+        return
+    with contextlib.chdir(path.parent):
+        yield path.name
 
 
 def content_of(spec_file: str) -> bytes | None:
@@ -53,7 +73,7 @@ def _why_not(spec_file: str, overrides: Sequence[str], content: bytes | None) ->
         return f"{len(overrides)} overrides were given, so these are not the results of {PARAMS}"
     if Path(spec_file).resolve() != Path(PARAMS).resolve():
         return f"the spec is {spec_file}, and the DVC graph is that of {PARAMS}"
-    missing = [name for name in (".dvc", "dvc.yaml") if not Path(name).exists()]
+    missing = [name for name in (".dvc", GRAPH) if not Path(name).exists()]
     if missing:
         return f"{Path.cwd()} is no DVC project: it has no {' and no '.join(missing)}"
     if content_of(spec_file) != content:

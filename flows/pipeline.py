@@ -1,12 +1,14 @@
 """The whole chain as one flow: dataset, train, select, evaluate, inference, export, register."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
-from flows.graph import content_of, record_in_dvc
+from flows.graph import content_of, in_folder_of_graph, record_in_dvc
 from flows.support import show_library_logs
 from reid.actions.base import tracking_of
 from reid.actions.result import ActionResult
@@ -31,7 +33,8 @@ def pipeline(spec: str = "params.yaml", overrides: tuple[str, ...] = ()) -> dict
     """Runs every action on one spec, under one MLflow run when tracking is on, and ends with `dvc commit`.
 
     Args:
-        spec: experiment spec, relative to the working directory.
+        spec: experiment spec of any family, relative to the working directory. Where a dvc.yaml lies beside it, the
+            places in it are relative to that folder, as they are for `dvc repro` there.
         overrides: `key=value` settings that win over the file.
 
     Returns:
@@ -39,6 +42,11 @@ def pipeline(spec: str = "params.yaml", overrides: tuple[str, ...] = ()) -> dict
         `dvc` ("committed", or why not).
     """
     show_library_logs()
+    with in_folder_of_graph(spec) as file:
+        return _chain(file, overrides)
+
+
+def _chain(spec: str, overrides: Sequence[str]) -> dict[str, Any]:
     content = content_of(spec)
     loaded = load_spec("", spec, overrides)  # once: who edits the file meanwhile changes the next run, not this one
     log_report(loaded.report)
@@ -82,7 +90,7 @@ def _replacing_a_changed_training(spec: ExperimentSpec) -> ExperimentSpec:
 def _summary(results_dir: str, results: list[ActionResult], run_id: str | None, dvc: str) -> dict[str, Any]:
     evaluation = next(result for result in results if result.action == "evaluate")
     return {
-        "results_dir": results_dir,
+        "results_dir": str(Path(results_dir).absolute()) if results_dir else "",
         "metrics": dict(evaluation.figures),
         "files": {f"{result.action}/{name}": str(path) for result in results for name, path in result.files.items()},
         "run_id": run_id,

@@ -18,8 +18,6 @@ from reid.tracking import ServedModel, register_model
 
 log = logging.getLogger(__name__)
 
-FIGURES = ("cmc_rank_1", "cmc_rank_5", "cmc_rank_10", "mAP", "mINP")
-
 
 def register(spec: ExperimentSpec) -> ActionResult:
     """Registers the export as `models:/<mlflow.model_name>@challenger`; writes `registration.json`.
@@ -43,10 +41,16 @@ def register(spec: ExperimentSpec) -> ActionResult:
         exported = read_export(_onnx_file(spec))
         evaluation = _evaluation(spec.results_folder("evaluate") / "metrics.json")
         _require_same_checkpoint(exported, evaluation)
-        figures = {name: float(evaluation[name]) for name in FIGURES if name in evaluation}
+        figures = {name: float(evaluation[name]) for name in spec.promote.metrics if name in evaluation}
         registration = register_model(
             tracking_of(spec),
-            ServedModel(exported.files, LOADER, pinned_requirements(), exported.embedding_size),
+            ServedModel(
+                exported.files,
+                LOADER,
+                pinned_requirements(),
+                exported.embedding_size,
+                f"{spec.title}: pictures to embeddings.",
+            ),
             run_id=run.tracker.id,
             metrics=figures,
             test_set=evaluation.get("test_set", ""),

@@ -1,11 +1,12 @@
-"""The `sample` action: writes the embedded data set, drawn pedestrians in Market-1501 naming."""
+"""The `sample` action: writes the embedded data set of a family, drawn pedestrians or drawn products."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from reid.actions.result import ActionResult
-from reid.data.synthetic import generate
+from reid.data.synthetic import generate, generate_classes
 
 
 def sample(
@@ -52,3 +53,39 @@ def sample(
         },
         files=dict(counts.archives),
     )
+
+
+def sample_classes(
+    out: Path, *, classes: int = 16, unknown_classes: int = 8, images_per_class: int = 20, seed: int = 0
+) -> ActionResult:
+    """Draws products in class folders: known_train, known_reference, known_val, unknown_reference, unknown_test.tar.gz.
+
+    The same arguments give the same bytes.
+
+    Args:
+        out: folder for the archives; made when missing.
+        classes: to train on, at least 2.
+        unknown_classes: that no training sees, at least 2.
+        images_per_class: training images of each known class, at least 2; there are 4 references of each class, and 8
+            images that ask.
+        seed: not negative.
+
+    Raises:
+        DataError: an argument is out of bounds.
+        StorageError: the disk is full or not writable; no half-written archive is left.
+    """
+    drawn = generate_classes(out, known=classes, unknown=unknown_classes, images_per_class=images_per_class, seed=seed)
+    return ActionResult(
+        action="sample",
+        results_dir=out,
+        figures={
+            **{f"{name}_images": count for name, count in drawn.images.items()},
+            "known_classes": drawn.known,
+            "unknown_classes": drawn.unknown,
+        },
+        files=dict(drawn.archives),
+    )
+
+
+SAMPLES: dict[str, Callable[..., ActionResult]] = {"re_identification": sample, "ml_recog": sample_classes}
+"""Who draws the sample of a family."""

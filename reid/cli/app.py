@@ -9,7 +9,8 @@ from reid.cli.actions import ACTIONS, action_command
 from reid.cli.enroll import enroll
 from reid.cli.retrieval import compare, search
 from reid.cli.running import switches
-from reid.cli.tools import completion, default_specs, sample, schema, spec, version
+from reid.cli.sample import sample
+from reid.cli.tools import completion, default_specs, schema, spec, version
 
 _TITLES = {"re_identification": "Person re-identification", "ml_recog": "Metric-learning recognition"}
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}

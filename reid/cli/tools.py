@@ -1,10 +1,9 @@
-"""The commands around the spec and the sample: check, schema, default_specs, sample, completion, version."""
+"""The commands around the spec and the program: check, schema, default_specs, completion, version."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -83,32 +82,6 @@ def schema(out: Path | None, docs: Path | None, family: str) -> None:
     if out is not None or docs is None:
         files |= {file.name: file for file in write_schemas(out or Path(), family)}
     print_result(ActionResult("schema", out or Path(), files=files), as_json=False)
-
-
-@click.command(short_help="Draw the embedded sample data set.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("data"), show_default=True, help="Folder to write."
-)
-@click.option("--identities", type=click.IntRange(min=4), default=96, show_default=True, help="People drawn.")
-@click.option("--cameras", type=click.IntRange(min=2), default=4, show_default=True, help="Cameras that see them.")
-@click.option(
-    "--images-per-camera",
-    type=click.IntRange(min=2),
-    default=4,
-    show_default=True,
-    help="Images of each person by each camera.",
-)
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed draws the same images."
-)
-@click.option("--workers", type=click.IntRange(min=1), help="Processes that draw.  [default: one a core]")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@switches
-def sample(out: Path, as_json: bool, **how: Any) -> None:
-    """Draw the embedded sample: sample_train.tar.gz, sample_test.tar.gz and sample_query.tar.gz."""
-    from reid.actions.sample import sample as draw
-
-    print_result(draw(out=out, **how), as_json=as_json)
 
 
 @click.command(short_help="Print a script that switches on shell completion.")

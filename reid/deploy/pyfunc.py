@@ -28,7 +28,7 @@ def _load_pyfunc(data_path: str) -> Embedder:  # MLflow calls a loader module by
 
 
 class Embedder:
-    """Embeddings of person crops by an exported network.
+    """Embeddings of pictures by an exported network.
 
     Args:
         folder: holds `model.onnx` and `model.json`, as `export` writes them.

@@ -79,7 +79,7 @@ with warnings.catch_warnings():
         inference: EmbeddingSpec
         export: ExportSpec = ExportSpec()
         register: RegisterSpec = RegisterSpec()
-        promote: PromoteSpec = PromoteSpec()
+        promote: PromoteSpec
         re_ranking: ReRankingSpec = ReRankingSpec()
         mlflow: MlflowSpec = MlflowSpec()
 
@@ -163,6 +163,18 @@ with warnings.catch_warnings():
         def test_places(self, action: str) -> dict[str, Place]:
             """Where an action's "query" and "gallery" images are; for train and dataset those of validation."""
             return {name: self._place(name) for name in ("query", "gallery")}
+
+        def _with_own(self, places: dict[str, Place], action: str, own: Mapping[str, str]) -> dict[str, Place]:
+            """Places, but those of keys of the action's own block where such a key is set, or where none is.
+
+            Args:
+                places: of "query" and "gallery".
+                action: whose block.
+                own: the name of the key in it, for "query" and "gallery".
+            """
+            block = getattr(self, action)
+            mine = {name: (f"{action}.{key}", getattr(block, key)) for name, key in own.items()}
+            return {name: mine[name] if mine[name][1] or not place[1] else place for name, place in places.items()}
 
         def results_folder(self, action: str) -> Path:
             """Where an action writes: `<action>.results_dir`, else `<results_dir>/<action>`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from reid.spec.base import BYTES_PER_GB, Section, key
 from reid.spec.training import GpuIds
@@ -126,8 +126,11 @@ class RegisterSpec(Section):
 class PromoteSpec(Section):
     """Moving the alias `champion` to a better model."""
 
-    metric: Literal["mAP", "mINP", "cmc_rank_1", "cmc_rank_5", "cmc_rank_10"] = key(
-        "mAP", "Figure that decides.", ours=True
-    )
+    metric: str
     min_gain: float = key(0.0, "The challenger must be better by more than this, as a fraction.", ge=0, le=1, ours=True)
     results_dir: str = key("", "Folder of the results; empty: <results_dir>/promote.", ours=True)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The figures of an evaluation that can decide, so that a version in the registry carries them."""
+        return get_args(type(self).model_fields["metric"].annotation)

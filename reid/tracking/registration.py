@@ -42,12 +42,14 @@ class ServedModel:
         loader: Python file with `_load_pyfunc(folder)`; it travels with the version and must not import this package.
         requirements: packages the loader imports, pinned.
         embedding_size: values of one embedding.
+        description: a sentence for the registry, when the name is new there.
     """
 
     files: Mapping[str, Path]
     loader: Path
     requirements: Sequence[str]
     embedding_size: int
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def register_model(
     }
     with tracking_errors(f"registering {tracking.model_name!r}", tracking.resolved_uri):
         logged = _upload(client, tracking, model, experiment, run_id, facts)
-        _ensure_registered(client, tracking.model_name)
+        _ensure_registered(client, tracking.model_name, model.description)
         made = client.create_model_version(
             tracking.model_name, logged.artifact_location, run_id=run_id, tags=facts, model_id=logged.model_id
         )
@@ -178,11 +180,11 @@ def _link(client: MlflowClient, run_id: str, model_id: str, metrics: Mapping[str
     )
 
 
-def _ensure_registered(client: MlflowClient, name: str) -> None:
+def _ensure_registered(client: MlflowClient, name: str, description: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(name, description="Person re-identification: pictures to embeddings.")
+        client.create_registered_model(name, description=description)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

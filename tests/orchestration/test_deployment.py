@@ -27,7 +27,7 @@ def test_a_deployment_run_with_overrides_goes_through_server_pool_and_worker(pro
         deployed = project.run(
             "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "infra/prefect.yaml", **api_url
         )
-        assert deployed.count("successfully created") == 9
+        assert deployed.count("successfully created") == 10
         work = [str(BIN / "prefect"), "worker", "start", "--pool", "local", "--type", "process", "--limit", "1"]
         quick = {"PREFECT_WORKER_QUERY_SECONDS": "1"}
         servers.enter_context(background(work, log=logs / "worker.log", env=environment | quick, cwd=project.folder))

@@ -109,16 +109,17 @@ def expose(camera: Camera, pixels: Pixels, rng: np.random.Generator) -> bytes:
     grey = seen.mean(axis=2, keepdims=True)
     seen = grey + (seen - grey) * camera.saturation
     seen = camera.haze + (1 - camera.haze) * seen
-    picture = Image.fromarray(_to_bytes(seen)).filter(ImageFilter.GaussianBlur(camera.blur * rng.uniform(0.8, 1.25)))
+    picture = Image.fromarray(to_bytes(seen)).filter(ImageFilter.GaussianBlur(camera.blur * rng.uniform(0.8, 1.25)))
     noise = rng.standard_normal((HEIGHT, WIDTH, 3), np.float32) * np.float32(camera.noise)
     noise = 0.6 * noise + 0.4 * noise.mean(axis=2, keepdims=True)
-    picture = Image.fromarray(_to_bytes(np.asarray(picture, np.float32) / 255 + noise))
+    picture = Image.fromarray(to_bytes(np.asarray(picture, np.float32) / 255 + noise))
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=camera.quality)
     return file.getvalue()
 
 
-def _to_bytes(pixels: Pixels) -> NDArray[np.uint8]:
+def to_bytes(pixels: Pixels) -> NDArray[np.uint8]:
+    """Fractions as bytes, clipped and rounded."""
     return (np.clip(pixels, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 

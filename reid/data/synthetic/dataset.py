@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import logging
 import multiprocessing
 import os
-import tarfile
 import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from reid.data.synthetic.packing import add, archive
 from reid.data.synthetic.shots import Shot, plan_shots
 from reid.errors import DataError, ReidError
-from reid.files import atomic_path
 
 log = logging.getLogger(__name__)
 
@@ -87,12 +84,12 @@ def generate(
     started = reported = time.monotonic()
     log.info("drawing %d images of %d identities in %d cameras", total, identities, cameras)
     with ExitStack() as stack:
-        tars = {name: stack.enter_context(_archive(path)) for name, path in archives.items()}
+        tars = {name: stack.enter_context(archive(path)) for name, path in archives.items()}
         for shot, images in _drawn(plan, processes):
             for index, (name, data) in enumerate(images):
                 kind = shot.kind_of(index)
                 counts[kind] += 1
-                _add(tars[_FOLDERS[kind]], f"{_FOLDERS[kind]}/{name}", data)
+                add(tars[_FOLDERS[kind]], f"{_FOLDERS[kind]}/{name}", data)
             if time.monotonic() - reported > 10:
                 reported = time.monotonic()
                 done = sum(counts.values())
@@ -156,24 +153,6 @@ def _collected(
 
 def _draw_all(shots: tuple[Shot, ...]) -> list[list[tuple[str, bytes]]]:
     return [shot.draw() for shot in shots]
-
-
-@contextmanager
-def _archive(path: Path) -> Iterator[tarfile.TarFile]:
-    """A tar.gz without time stamps, names of machines or users: the same members give the same bytes."""
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("wb") as raw,
-        gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar,
-    ):
-        yield tar
-
-
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = len(data)
-    tar.addfile(member, io.BytesIO(data))
 
 
 def _check(identities: int, cameras: int, images_per_camera: int, seed: int, workers: int | None) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from reid.data.synthetic.appearance import LOOKALIKES, Appearance, lookalikes
 from reid.data.synthetic.camera import Camera, make_cameras
+from reid.data.synthetic.streams import stream
 from reid.data.synthetic.view import background_image, bad_box_image, person_image
 from reid.labels import DISTRACTOR_PID, JUNK_PID
 
@@ -47,12 +48,12 @@ class Shot:
 
     def draw(self) -> list[tuple[str, bytes]]:
         """(name, JPEG) of each image, by rising frame number."""
-        first = int(_stream(self.seed, _FRAMES, self.pid + 1, self.camid).integers(1, 20_000))
+        first = int(stream(self.seed, _FRAMES, self.pid + 1, self.camid).integers(1, 20_000))
         return [(f"{self.prefix}_{first + 25 * i:06d}_00.jpg", self._image(i)) for i in range(self.count)]
 
     def _image(self, index: int) -> bytes:
         camera = _cameras(self.cameras, self.seed)[self.camid - 1]
-        rng = _stream(self.seed, _IMAGES, self.pid + 1, self.camid, index)
+        rng = stream(self.seed, _IMAGES, self.pid + 1, self.camid, index)
         if self.pid > DISTRACTOR_PID:
             return person_image(_person(self.pid, self.seed), _stranger(rng, self.seed), camera, rng)
         if self.pid == JUNK_PID:
@@ -76,12 +77,12 @@ def plan_shots(identities: int, cameras: int, images_per_camera: int, seed: int)
 
 @lru_cache(maxsize=2)
 def _cameras(count: int, seed: int) -> tuple[Camera, ...]:
-    return make_cameras(count, _stream(seed, _CAMERAS))
+    return make_cameras(count, stream(seed, _CAMERAS))
 
 
 @lru_cache(maxsize=64)
 def _group(seed: int, kind: int, half: int, number: int) -> tuple[Appearance, ...]:
-    return lookalikes(_stream(seed, kind, half, number))
+    return lookalikes(stream(seed, kind, half, number))
 
 
 def _person(pid: int, seed: int) -> Appearance:
@@ -93,7 +94,3 @@ def _person(pid: int, seed: int) -> Appearance:
 def _stranger(rng: np.random.Generator, seed: int) -> Appearance:
     """Someone who is no identity of the data set."""
     return _group(seed, _STRANGERS, 0, int(rng.integers(48)))[int(rng.integers(LOOKALIKES))]
-
-
-def _stream(seed: int, *place: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence([seed, *place]))

@@ -11,7 +11,7 @@ from reid.spec.experiment import ExperimentSpec, Place
 from reid.spec.ml_recog.data import DatasetSpec
 from reid.spec.ml_recog.engine import GenTrtEngineSpec
 from reid.spec.ml_recog.network import ModelSpec
-from reid.spec.ml_recog.steps import EvaluateSpec, InferenceSpec, RecognitionExportSpec
+from reid.spec.ml_recog.steps import EvaluateSpec, InferenceSpec, RecognitionExportSpec, RecognitionPromoteSpec
 from reid.spec.ml_recog.training import TrainSpec
 from reid.spec.steps import RegisterSpec
 from reid.spec.tracking import MlflowSpec
@@ -56,6 +56,7 @@ with warnings.catch_warnings():
         inference: InferenceSpec = InferenceSpec()
         register: RegisterSpec = RegisterSpec()
         export: RecognitionExportSpec = RecognitionExportSpec()
+        promote: RecognitionPromoteSpec = RecognitionPromoteSpec()
         mlflow: RecognitionMlflowSpec = RecognitionMlflowSpec()
         gen_trt_engine: GenTrtEngineSpec = GenTrtEngineSpec()
 
@@ -75,8 +76,10 @@ with warnings.catch_warnings():
             return ()
 
         def test_places(self, action: str) -> dict[str, Place]:
-            """Those of dataset.val_dataset; in inference, the queries are the images of inference.input_path."""
+            """Those of dataset.val_dataset, but an evaluation's own where set; inference asks with its input_path."""
             places = super().test_places(action)
             if action == "inference":
                 places["query"] = ("inference.input_path", self.inference.input_path)
+            if action == "evaluate":
+                places = self._with_own(places, action, {"query": "query_dataset", "gallery": "reference_dataset"})
             return places

@@ -1,11 +1,11 @@
-"""The `evaluate`, `inference` and `export` blocks of ml_recog."""
+"""The `evaluate`, `inference`, `export` and `promote` blocks of ml_recog."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from reid.spec.base import key, like
-from reid.spec.steps import EmbeddingSpec, ExportSpec, MeasuringSpec, NetworkUseSpec
+from reid.spec.steps import EmbeddingSpec, ExportSpec, MeasuringSpec, NetworkUseSpec, PromoteSpec
 
 _DEFAULT_OPSET = 14
 
@@ -17,6 +17,12 @@ class EvaluateSpec(MeasuringSpec):
     batch_size: int = key(4, "Images in a batch.", ge=-1, tao_bounds=(None, None))
     topk: int = key(
         1, "Nearest references whose classes are listed for a query, in result.csv.", ge=1, tao_bounds=(None, None)
+    )
+    reference_dataset: str = key(
+        "", "Class folders of the references to measure with; empty: dataset.val_dataset.reference.", ours=True
+    )
+    query_dataset: str = key(
+        "", "Class folders of the queries to measure with; empty: dataset.val_dataset.query.", ours=True
     )
     report_accuracy_per_class: bool = key(
         True, "Average the figures over classes, not over images, and write the table of classes."
@@ -81,3 +87,21 @@ class RecognitionExportSpec(ExportSpec):
     verbose: bool = key(
         True, "Print the exported graph.", no_effect="-v on the command line shows more of every action"
     )
+
+
+class RecognitionPromoteSpec(PromoteSpec):
+    """Moving the alias `champion` to a better model."""
+
+    metric: Literal[
+        "test Precision at Rank 1",
+        "test Mean Average Precision",
+        "test Mean Reciprocal Rank",
+        "test r-Precision",
+        "test_AMI",
+        "test_NMI",
+        "mAP",
+        "mINP",
+        "cmc_rank_1",
+        "cmc_rank_5",
+        "cmc_rank_10",
+    ] = key("test Precision at Rank 1", "Figure that decides.", ours=True)

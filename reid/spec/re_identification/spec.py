@@ -10,7 +10,7 @@ from reid.spec.base import like
 from reid.spec.experiment import ExperimentSpec, Place
 from reid.spec.re_identification.data import DatasetSpec
 from reid.spec.re_identification.network import ModelSpec
-from reid.spec.re_identification.steps import EvaluateSpec, InferenceSpec
+from reid.spec.re_identification.steps import EvaluateSpec, InferenceSpec, RetrievalPromoteSpec
 from reid.spec.re_identification.training import TrainSpec
 from reid.spec.steps import RegisterSpec
 
@@ -46,6 +46,7 @@ with warnings.catch_warnings():
         evaluate: EvaluateSpec = EvaluateSpec()
         inference: InferenceSpec = InferenceSpec()
         register: RegisterSpec = RegisterSpec()
+        promote: RetrievalPromoteSpec = RetrievalPromoteSpec()
 
         @property
         def recursive(self) -> bool:
@@ -70,9 +71,6 @@ with warnings.catch_warnings():
         def test_places(self, action: str) -> dict[str, Place]:
             """The action's own places, else those of `dataset`; never another action's."""
             places = super().test_places(action)
-            for name, key in (("query", "query_dataset"), ("gallery", "test_dataset")):
-                own = getattr(getattr(self, action, None), key, "")
-                shared_only = places[name][1] and not own
-                if action in ("evaluate", "inference") and not shared_only:
-                    places[name] = (f"{action}.{key}", own)
-            return places
+            if action not in ("evaluate", "inference"):
+                return places
+            return self._with_own(places, action, {"query": "query_dataset", "gallery": "test_dataset"})

@@ -1,11 +1,11 @@
-"""The `evaluate` and `inference` blocks of re_identification."""
+"""The `evaluate`, `inference` and `promote` blocks of re_identification."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from reid.spec.base import key, like
-from reid.spec.steps import EmbeddingSpec, MeasuringSpec, NetworkUseSpec
+from reid.spec.steps import EmbeddingSpec, MeasuringSpec, NetworkUseSpec, PromoteSpec
 
 _TEST = "Gallery images; empty: dataset.test_dataset_dir."
 _QUERY = "Query images; empty: dataset.query_dataset_dir."
@@ -34,3 +34,11 @@ class InferenceSpec(EmbeddingSpec):
     query_dataset: str = key("", _QUERY)
     batch_size: int = key(-1, _BATCH, ge=-1)
     output_file: str = key("", "JSON file of the embeddings; empty: inference.json in the results folder.")
+
+
+class RetrievalPromoteSpec(PromoteSpec):
+    """Moving the alias `champion` to a better model."""
+
+    metric: Literal["mAP", "mINP", "cmc_rank_1", "cmc_rank_5", "cmc_rank_10"] = key(
+        "mAP", "Figure that decides.", ours=True
+    )
