@@ -10,7 +10,7 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
-from reid.report.card import CardCheckpoint, CardFigures, write_card
+from reid.report.card import CardCheckpoint, CardFigures, Shown, write_card
 from reid.report.markdown import code, fenced
 
 SPEC: dict[str, Any] = {
@@ -97,6 +97,7 @@ def card(
     name: str = "reid",
     origin: dict[str, Any] = ORIGIN,
     exported: dict[str, Any] = EXPORTED,
+    shows: Shown = "people",
     **spec: Any,
 ) -> str:
     checkpoint = CardCheckpoint(
@@ -116,6 +117,7 @@ def card(
         exported=exported,
         megabytes=94.2,
         checked_on="query images",
+        shows=shows,
     )
     return path.read_text(encoding="utf-8").replace("\N{NO-BREAK SPACE}", " ")
 
@@ -256,6 +258,69 @@ def test_what_was_taken_of_borrowed_weights_is_told(tmp_path: Path, monkeypatch:
 
     taken = "318 of 320 tensors of the backbone, reduction, neck from `a.pth`"
     assert f"| start | {taken} (names of fast-reid; SHA-256 `{'d' * 64}`) |" in text.splitlines()
+
+
+CLASSES_SPEC: dict[str, Any] = {
+    "dataset": {"train_dataset": "known.tar", "num_instance": 4},
+    "train": {
+        "num_epochs": 40,
+        "batch_size": 32,
+        "train_trunk": False,
+        "train_embedder": True,
+        "smooth_loss": True,
+        "optim": {
+            "name": "Adam",
+            "triplet_loss_margin": 0.3,
+            "trunk": {"base_lr": 0.001},
+            "embedder": {"base_lr": 0.002},
+        },
+    },
+}
+CLASSES_METRICS: dict[str, Any] = {
+    **METRICS,
+    "test Precision at Rank 1": 0.875,
+    "test Mean Average Precision": 0.675,
+    "test Mean Reciprocal Rank": 0.9089,
+    "test r-Precision": 0.723,
+    "average_over": "classes",
+    "classes": 8,
+    "classes_scored": 7,
+    "open_set": {"threshold": 0.2125, "known_accepted": 0.797, "unknown_accepted": 0.203, "queries": 64},
+}
+
+
+def test_the_card_of_a_network_for_classes_speaks_of_classes_and_never_of_people(tmp_path: Path) -> None:
+    text = card(tmp_path, CardFigures(CLASSES_METRICS), shows="classes", **CLASSES_SPEC)
+
+    for line in (
+        "| precision at rank 1, mAP | 87.5 %, 67.5 % (see Figures) |",
+        "| Mean Reciprocal Rank | 90.9 % |",
+        "| from | `known.tar` |",
+        "| classes | 751 |",
+        "| start | random weights |",
+        "| length | 40 epochs planned, 32 pictures a batch on each device, 4 of each class |",
+        "| optimiser | `Adam`, base learning rate 0.001 of the trunk (frozen) and 0.002 of the embedder |",
+    ):
+        assert line in text.splitlines()
+    assert "nearest reference is at a squared distance of 0.2125 or more shows none of the classes" in text
+    for word in ("identity", "camera ", "pair of cameras", "GDPR", "Clothing"):
+        assert word not in text
+    assert text.count("people") == 1  # what it must not be used for
+    assert "AMI" not in text  # the evaluation did not measure it
+
+
+def test_the_card_names_the_weights_that_each_part_of_a_recognition_network_started_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    initial = {"trunk": {"loaded": 318, "source": "trunk.pth", "sha256": "d" * 64},
+               "whole": {"loaded": 5, "source": "all.pth", "sha256": ""}}  # fmt: skip
+    monkeypatch.setitem(ORIGIN, "pretrained", initial)
+
+    lines = card(tmp_path, CardFigures(None, "None."), shows="classes", **CLASSES_SPEC).splitlines()
+
+    assert f"| start of the trunk | 318 tensors from `trunk.pth`; SHA-256 `{'d' * 64}` |" in lines
+    assert "| start of trunk and embedder | 5 tensors from `all.pth` |" in lines
+    assert "| precision at rank 1, mAP | not evaluated |" in lines
 
 
 def test_names_with_markup_stay_text_and_tables_whole(tmp_path: Path) -> None:

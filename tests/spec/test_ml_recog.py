@@ -310,6 +310,25 @@ def test_queries_of_recognition_are_those_of_validation_and_in_inference_the_inp
     assert spec.more_train_places == ()
 
 
+def test_an_evaluation_has_class_folders_of_its_own_for_either_side_and_validation_keeps_its_own():
+    given = ["dataset.val_dataset.reference=/known", "dataset.val_dataset.query=/ask", "evaluate.query_dataset=/new"]
+    spec = load_spec("evaluate", None, given, "ml_recog").spec
+    assert spec.test_places("evaluate") == {
+        "query": ("evaluate.query_dataset", "/new"),
+        "gallery": ("dataset.val_dataset.reference", "/known"),
+    }
+    assert spec.test_places("train")["query"] == ("dataset.val_dataset.query", "/ask")
+    assert spec.dataset_places["query"] == ("dataset.val_dataset.query", "/ask")
+
+
+@pytest.mark.parametrize("family", ["ml_recog", "re_identification"])
+def test_the_figure_that_promotes_is_one_of_those_that_are_registered(family):
+    spec = load_spec("promote", None, [], family).spec
+    assert spec.promote.metric in spec.promote.metrics
+    assert {"mAP", "mINP", "cmc_rank_1", "cmc_rank_5", "cmc_rank_10"} <= set(spec.promote.metrics)
+    assert ("test Precision at Rank 1" in spec.promote.metrics) == (family == "ml_recog")
+
+
 def test_an_action_of_re_identification_takes_its_own_places_and_never_anothers():
     given = ["evaluate.query_dataset=/q", "inference.test_dataset=/g", "dataset.test_dataset_dir=/shared"]
     spec = load_spec("evaluate", None, given).spec
