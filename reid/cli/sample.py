@@ -58,7 +58,7 @@ from reid.cli.running import switches
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @switches
 @click.pass_context
-def sample(context: click.Context, family: str, out: Path, as_json: bool, **how: Any) -> None:
+def sample(context: click.Context, /, family: str, out: Path, as_json: bool, **how: Any) -> None:
     """Draw the embedded sample: archives of people in Market-1501 naming, or of products in class folders."""
     from reid.actions.sample import SAMPLES
 

@@ -124,12 +124,13 @@ print(settings.home, settings.api.url, Tracking().resolved_uri)
     assert done.stdout.split() == [str(ROOT / ".prefect"), "None", f"sqlite:///{ROOT / 'mlflow.db'}"]
 
 
-def test_there_is_a_deployment_for_the_pipeline_and_for_each_action() -> None:
+def test_there_is_a_deployment_for_the_pipeline_of_each_family_and_for_each_action() -> None:
     written = yaml.safe_load((ROOT / "infra" / "prefect.yaml").read_text())
     assert [entry["entrypoint"].partition(":")[2] for entry in written["deployments"]] == [
-        "pipeline", "dataset", "train", "select", "evaluate", "inference", "export", "register", "promote",
+        "pipeline", "pipeline", "dataset", "train", "select", "evaluate", "inference", "export", "register", "promote",
     ]  # fmt: skip
-    assert {entry["name"] for entry in written["deployments"]} == {"local"}
+    assert [entry["name"] for entry in written["deployments"]] == ["local", "ml-recog", *["local"] * 8]
+    assert (ROOT / written["deployments"][1]["parameters"]["spec"]).is_file()
     assert {entry["work_pool"]["name"] for entry in written["deployments"]} == {"local"}
 
 
