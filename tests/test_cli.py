@@ -13,9 +13,11 @@ import pytest
 import yaml
 
 from reid.cli import main, ml_recog_main, re_identification_main
+from reid.cli.actions import ACTIONS
 from reid.cli.programs import FAMILY_PROGRAMS
 from reid.spec.families import FAMILIES
 from reid.spec.keys import SPEC_ACTIONS
+from reid.spec.load import load_spec
 
 _REPOSITORY = Path(__file__).parents[1]
 _HEAVY = ("torch", "mlflow", "prefect", "lightning", "pytorch_lightning", "timm", "rich", "matplotlib")
@@ -82,6 +84,14 @@ def test_a_familys_command_has_taos_verbs_and_ours_that_take_a_spec(capsys, prog
 
 def test_there_is_a_command_for_each_family_of_specs():
     assert list(FAMILY_PROGRAMS) == list(FAMILIES)
+
+
+def test_every_example_of_an_action_loads_as_a_spec_of_the_family_whose_command_shows_it():
+    for action, said in ACTIONS.items():
+        assert said.own_examples.keys() <= FAMILIES.keys()
+        for family in FAMILIES:
+            example = said.own_examples.get(family, said.example)
+            load_spec(action, None, example.split(), family)
 
 
 @pytest.mark.parametrize("action", SPEC_ACTIONS)

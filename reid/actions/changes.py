@@ -20,7 +20,7 @@ _CHANGEABLE = {
     "train": {
         "num_epochs", "checkpoint_interval", "checkpoint_interval_unit", "validation_interval", "results_dir",
         "resume_training_checkpoint_path", "if_exists", "num_gpus", "gpu_ids", "num_nodes", "cudnn", "early_stopping",
-        "keep_checkpoints", "compile", "val_batch_size",
+        "keep_checkpoints", "compile", "val_batch_size", "report_accuracy_per_class",
     },
     "model": {
         "pretrained_model_path", "pretrained_trunk_path", "pretrained_embedder_path", "pretrain_choice", "neck_feat",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -20,23 +22,29 @@ if TYPE_CHECKING:
 
 
 class Action(NamedTuple):
-    """What the help says about an action, and settings for an example, with its own for ml_recog where they differ."""
+    """What the help says about an action.
+
+    Attributes:
+        text: what it does.
+        example: settings for an example.
+        own_examples: those of a family's command, by family, where they differ.
+    """
 
     text: str
     example: str
-    of_ml_recog: str = ""
+    own_examples: Mapping[str, str] = MappingProxyType({})
 
 
 ACTIONS = {
     "dataset": Action(
         "Fetch, verify and unpack the data, check it, and write an index.",
         "dataset.train_dataset_dir=s3://bucket/sample_train.tar.gz",
-        "dataset.train_dataset=s3://bucket/train.tar.gz",
+        {"ml_recog": "dataset.train_dataset=s3://bucket/train.tar.gz"},
     ),
     "train": Action(
         "Train a network; goes on from the newest checkpoint in its results folder.",
         "train.num_epochs=30 dataset.batch_size=64 model.backbone=resnet_50",
-        "train.num_epochs=30 train.batch_size=64 model.backbone=resnet_50",
+        {"ml_recog": "train.num_epochs=30 train.batch_size=64 model.backbone=resnet_50"},
     ),
     "select": Action(
         "Choose one of the checkpoints that a training left.",
@@ -45,12 +53,12 @@ ACTIONS = {
     "evaluate": Action(
         "Measure a checkpoint on query and gallery, with plots.",
         "evaluate.checkpoint=results/train/model_best.pth re_ranking.re_ranking=true",
-        "evaluate.checkpoint=results/train/model_best.pth evaluate.topk=5",
+        {"ml_recog": "evaluate.checkpoint=results/train/model_best.pth evaluate.topk=5"},
     ),
     "inference": Action(
         "Embed every image, or recognise it by the nearest reference.",
         "inference.checkpoint=results/train/model_best.pth",
-        "inference.input_path=photo.jpg inference.inference_input_type=image",
+        {"ml_recog": "inference.input_path=photo.jpg inference.inference_input_type=image"},
     ),
     "export": Action(
         "Write a checkpoint as ONNX, checked against the trained network.",
@@ -83,9 +91,7 @@ class ActionCommand(click.Command):
         program = ctx.command_path
         write_keys(action, formatter, family_of(ctx), everything=ctx.meta.get(_EVERYTHING, False))
         with formatter.section("Example"):
-            example = ACTIONS[action].example
-            if family_of(ctx) == "ml_recog":
-                example = ACTIONS[action].of_ml_recog or example
+            example = ACTIONS[action].own_examples.get(family_of(ctx), ACTIONS[action].example)
             formatter.write_text(f"{program} -e spec.yaml results_dir=results {example}")
             if action == "dataset":
                 formatter.write_text(f"{program} check -e spec.yaml")

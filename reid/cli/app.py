@@ -7,12 +7,12 @@ import click
 from reid import __version__
 from reid.cli.actions import ACTIONS, action_command
 from reid.cli.enroll import enroll
+from reid.cli.programs import FAMILY_TITLES
 from reid.cli.retrieval import compare, search
 from reid.cli.running import switches
 from reid.cli.sample import sample
 from reid.cli.tools import completion, default_specs, schema, spec, version
 
-_TITLES = {"re_identification": "Person re-identification", "ml_recog": "Metric-learning recognition"}
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 
@@ -26,7 +26,7 @@ def reid_group() -> click.Group:
 
 def family_group(program: str) -> click.Group:
     """`re_identification` or `ml_recog`: the verbs that take a spec, called as TAO's are."""
-    return _group(f"{_TITLES[program]} with TAO's command lines: VERB -e spec.yaml key=value ...")
+    return _group(f"{FAMILY_TITLES[program]} with TAO's command lines: VERB -e spec.yaml key=value ...")
 
 
 def _group(text: str) -> click.Group:

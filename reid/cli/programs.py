@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import click
 
-FAMILY_PROGRAMS = ("re_identification", "ml_recog")
-"""Commands named after a family of specs, which they take alone; as TAO's are."""
+FAMILY_TITLES = {"re_identification": "Person re-identification", "ml_recog": "Metric-learning recognition"}
+"""Commands named after a family of specs, which they take alone, as TAO's are; and what each is for.
+
+A test holds them against the spec's own list, which takes pydantic to read.
+"""
+
+FAMILY_PROGRAMS = tuple(FAMILY_TITLES)
 
 PROGRAMS = ("reid", *FAMILY_PROGRAMS)
 

@@ -1,7 +1,8 @@
 """The random numbers of one augmented batch, drawn on the CPU before any pixel is touched.
 
-A seed therefore gives the same pictures on any device, and a process that trains on a part of the batch can draw for
-the whole of it and keep its own rows.
+A seed therefore gives the same pictures on any device, up to one grey level where a crop is resized, turned or blurred,
+as compiled loops and tensor operations round apart. A process that trains on a part of the batch can draw for the whole
+of it and keep its own rows.
 """
 
 from __future__ import annotations

@@ -28,6 +28,12 @@ def read_images(path: Path, kind: InputKind, *, name: str = "input") -> Subset:
     Raises:
         DataError: nothing of that kind is there.
     """
+    if kind != "image" and is_picture(path) and path.is_file():
+        raise DataError(
+            f"the {name} folder {path} is one image",
+            f"inference.inference_input_type is {kind}",
+            "set inference.inference_input_type=image, or give a folder",
+        )
     if kind == "classification_folder":
         return read_class_folders({name: path})[name]
     if kind == "image":
@@ -41,7 +47,8 @@ def read_images(path: Path, kind: InputKind, *, name: str = "input") -> Subset:
         raise DataError(
             f"the {name} folder {root} holds no image{inside}",
             "images in folders below it are not looked for",
-            "give the folder that holds the images, or say that it holds class folders (classification_folder)",
+            "give the folder that holds the images, or say that it holds class folders: "
+            "inference.inference_input_type=classification_folder",
         )
     foreign = tuple(file.name for file in files if not is_picture(file))
     return Subset(name, root, (), unmatched=images, foreign=foreign)
@@ -52,7 +59,8 @@ def _one(path: Path, name: str) -> Subset:
         raise DataError(
             f"the {name} image {path} {'is a folder' if path.is_dir() else 'does not exist'}",
             "",
-            "give an image file, or say that it is a folder of images (image_folder, classification_folder)",
+            "give an image file, or say that it is a folder of images: inference.inference_input_type=image_folder "
+            "or classification_folder",
         )
     if not is_picture(path):
         raise DataError(

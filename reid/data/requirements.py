@@ -11,15 +11,23 @@ from reid.labels import DISTRACTOR_PID
 
 
 def require_trainable(
-    train: Subset, *, batch_size: int, num_instances: int, batch_key: str = "dataset.batch_size", batch_share: int = 1
+    train: Subset,
+    *,
+    batch_size: int,
+    num_instances: int,
+    batch_key: str = "dataset.batch_size",
+    batch_share: int = 1,
+    gpus: int = 1,
 ) -> None:
     """Refuses a training set that cannot fill one P x K batch.
 
     Args:
+        train: labelled images.
         batch_size: images in a batch, all processes together.
         num_instances: images of each identity in it (K).
         batch_key: what messages call the key of `batch_size`.
         batch_share: how many times the number in that key a batch is.
+        gpus: that share a batch, each with whole identities.
 
     Raises:
         DataError: fewer identities than P = batch_size // num_instances, or fewer than 2; or, of classes, P below 2.
@@ -28,13 +36,14 @@ def require_trainable(
     needed, found = max(per_batch, 2), len(train.pids)
     have = "have" if train.sources else "has"
     if found < needed:
+        across = f" on {gpus} GPUs" if gpus > 1 else ""
+        fitting = found // gpus * gpus * num_instances // batch_share
+        smaller = f"set {batch_key}={fitting}" if fitting else f"train on at most {found} GPUs (train.num_gpus)"
         named = f" {train.names_of(train.pids)[0]}" if train.classes and found == 1 else ""
         raise DataError(
             f"{train.place} {have} {train.count_of(found)}{named} ({len(train.records)} images)",
-            f"a batch of {batch_size} images, {num_instances} of each, needs {train.count_of(needed)}",
-            f"add some, or set {batch_key}={found * num_instances // batch_share}"
-            if found > 1
-            else "add images of others",
+            f"a batch of {batch_size} images{across}, {num_instances} of each, needs {train.count_of(needed)}",
+            f"add some, or {smaller}" if found > 1 else "add images of others",
         )
     if train.classes and per_batch < 2:
         raise DataError(

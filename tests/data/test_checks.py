@@ -151,6 +151,29 @@ def test_2_identities_fill_a_batch_of_8_with_4_images_each_but_not_one_of_12(
         require_trainable(market[0], batch_size=12, num_instances=4)
 
 
+@pytest.mark.parametrize(
+    ("classes", "gpus", "share", "fix"),
+    [
+        (5, 1, 1, "add some, or set batch=20"),
+        (5, 2, 1, "add some, or set batch=16"),  # 2 of each GPU
+        (4, 2, 2, "add some, or set batch=8"),  # of each GPU: 2 classes there, 4 in all
+        (5, 2, 2, "add some, or set batch=8"),
+        (3, 4, 4, "add some, or train on at most 3 GPUs (train.num_gpus)"),
+    ],
+)
+def test_too_few_identities_for_a_batch_of_several_gpus_are_told_a_batch_that_fits(
+    tmp_path: Path, classes: int, gpus: int, share: int, fix: str
+) -> None:
+    train = subset(tmp_path, "train", *(f"{pid}_c1.jpg" for pid in range(1, classes + 1)), first_seed=0)
+
+    with pytest.raises(DataError) as refused:
+        require_trainable(train, batch_size=32, num_instances=4, batch_key="batch", gpus=gpus, batch_share=share)
+
+    assert refused.value.fix == fix
+    across = f" on {gpus} GPUs" if gpus > 1 else ""
+    assert refused.value.why == f"a batch of 32 images{across}, 4 of each, needs 8 identities"
+
+
 def test_distractors_are_no_identity_to_train_on(tmp_path: Path) -> None:
     train = subset(tmp_path, "train", "0_c1.jpg", "1_c1.jpg", first_seed=0)
     with pytest.raises(DataError, match="has 1 identity "):

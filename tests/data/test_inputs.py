@@ -55,11 +55,13 @@ def test_class_folders_have_labels_and_loose_images_are_recognised_too(tmp_path:
         ("notes.txt", "image", "does not end like an image"),
         ("gone", "image_folder", "does not exist"),
         ("notes.txt", "image_folder", "is not a folder"),
-        ("folder", "image_folder", "holds no image, but 2 folders"),
+        ("folder", "image_folder", "holds no image, but 2 folders.*inference_input_type=classification_folder"),
+        ("one.jpg", "image_folder", r"one\.jpg is one image.*set inference\.inference_input_type=image,"),
+        ("one.jpg", "classification_folder", r"is one image.*set inference\.inference_input_type=image,"),
     ],
 )
 def test_a_place_of_another_kind_is_refused(tmp_path: Path, place: str, kind: InputKind, message: str) -> None:
-    (tmp_path / "notes.txt").touch()
+    write_images(tmp_path, "notes.txt", "one.jpg")
     write_images(tmp_path / "folder" / "apple", "a.jpg")
     write_images(tmp_path / "folder" / "pear", "b.jpg")
 

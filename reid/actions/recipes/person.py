@@ -39,7 +39,13 @@ class PersonRecipe(Recipe[ReIdentificationSpec]):
 
     def require_trainable(self, spec: ReIdentificationSpec, train: Subset, *, action: str) -> None:
         """Enough identities for P x K."""
-        require_trainable(train, batch_size=spec.batch_size, num_instances=spec.num_instances)
+        require_trainable(
+            train,
+            batch_size=spec.batch_size,
+            num_instances=spec.num_instances,
+            batch_key=spec.names["batch_size"],
+            gpus=spec.gpus,
+        )
 
     def require_evaluable(self, query: Subset, gallery: Subset) -> None:
         """A match by another camera."""

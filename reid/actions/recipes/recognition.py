@@ -61,7 +61,7 @@ class RecognitionRecipe(Recipe[MlRecogSpec]):
         """Nothing: a folder without classes is not read at all."""
 
     def require_trainable(self, spec: MlRecogSpec, train: Subset, *, action: str) -> None:
-        """Two classes in a batch; a check of data does not mind that TAO's default batch holds one."""
+        """Two classes in a batch, of all processes together; a check of data does not mind TAO's default of one."""
         smallest = 2 * spec.num_instances if action == "dataset" else 0
         require_trainable(
             train,
@@ -69,6 +69,7 @@ class RecognitionRecipe(Recipe[MlRecogSpec]):
             num_instances=spec.num_instances,
             batch_key=spec.names["batch_size"],
             batch_share=spec.batch_share,
+            gpus=spec.gpus,
         )
 
     def require_evaluable(self, query: Subset, gallery: Subset) -> None:
@@ -107,6 +108,7 @@ class RecognitionRecipe(Recipe[MlRecogSpec]):
                 f"add {places['query'][0]}=PLACE: an image, a folder or an archive of images, or a URI to one",
             )
         if spec.inference.gallery:
+            _require_gallery(Path(spec.inference.gallery))
             return {"query": places["query"]}
         if not places["gallery"][1]:
             raise SpecError(
@@ -164,6 +166,16 @@ class RecognitionRecipe(Recipe[MlRecogSpec]):
 
 def _average(per_class: bool) -> Average:
     return "classes" if per_class else "queries"
+
+
+def _require_gallery(path: Path) -> None:
+    """Refuses a missing file of references before any image is embedded."""
+    if not path.is_file():
+        raise SpecError(
+            f"inference.gallery={path}: there is no such file",
+            "an image is recognised by the nearest of the references in it",
+            f"check the path, or make the file: reid enroll --gallery {path} --checkpoint FILE FOLDER...",
+        )
 
 
 def _references(spec: MlRecogSpec, inputs: Inputs) -> References:
