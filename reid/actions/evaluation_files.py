@@ -187,6 +187,7 @@ def _draw_matches(spec: ExperimentSpec, measured: Measured, path: Path) -> None:
         gallery_labels=_labels(gallery, measured.embedded.classes),
         form=spec.evaluate.average_precision,
         protocol=measured.small_print,
+        words=measured.words,
     )
 
 

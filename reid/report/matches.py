@@ -12,6 +12,7 @@ import numpy.typing as npt
 from reid.data.images import decode
 from reid.errors import DataError
 from reid.report.canvas import BLUE, GREEN, GREY, INK, PALE, RED, heading, new_figure, save, typical_aspect, wrapped
+from reid.report.words import PEOPLE, Words, shortened
 from reid.retrieval.metrics import APForm, average_precision
 from reid.retrieval.ranking import Ranking
 
@@ -24,6 +25,7 @@ RIGHT_MARK, WRONG_MARK = "✓", "✗"
 
 _TILE_INCHES = 0.82  # width of one picture
 _THUMBNAIL_PIXELS = 320  # longer side that a picture is shrunk to before it is drawn
+_LABEL = 18  # characters below a picture
 _DPI = 125  # pictures compress badly: a page of 10 x 10 stays near 4 MB
 
 
@@ -40,6 +42,7 @@ def plot_matches(
     gallery_labels: Sequence[str] = (),
     form: APForm = "sum",
     protocol: str = "",
+    words: Words = PEOPLE,
 ) -> None:
     """Writes `draw_matches` to `path` as PNG."""
     figure = draw_matches(
@@ -53,6 +56,7 @@ def plot_matches(
         gallery_labels=gallery_labels,
         form=form,
         protocol=protocol,
+        words=words,
     )
     save(figure, path)
 
@@ -69,6 +73,7 @@ def draw_matches(
     gallery_labels: Sequence[str] = (),
     form: APForm = "sum",
     protocol: str = "",
+    words: Words = PEOPLE,
 ) -> Figure:
     """A row for each query: the query, then its nearest candidates with rank and distance.
 
@@ -83,6 +88,7 @@ def draw_matches(
         gallery_labels: [G] or empty; the same under each candidate.
         form: of the average precision under each query.
         protocol: how the ranking was made.
+        words: what the legend calls a match.
 
     Raises:
         DataError: no query has a match, or there are not as many paths as queries.
@@ -105,17 +111,20 @@ def draw_matches(
     queries = [_picture(query_paths[q]) for q in chosen]
     title = f"Sampled matches: {len(chosen)} of {len(scored):,} scored queries (seed {seed})"
     aspect = typical_aspect([picture.shape[:2] for picture in queries if picture is not None])
-    sheet = _Sheet(len(chosen), columns, aspect=aspect, title=title, protocol=protocol)
+    sheet = _Sheet(len(chosen), columns, aspect=aspect, title=title, protocol=protocol, words=words)
     precision = average_precision(ranking, form=form)
     for row, q in enumerate(chosen):
-        lines = [f"query, AP {100 * precision[q]:.0f} %", *query_labels[q : q + 1]]
+        lines = [f"query, AP {100 * precision[q]:.0f} %", *_cut(query_labels[q : q + 1])]
         sheet.tile((row, 0), queries[row], lines, colour=BLUE)
         for column in range(columns):
             place, index = (row, column + 1), int(ranking.top_indices[q, column])
             if index < 0:
                 sheet.tile(place, None, [], colour=PALE, empty="no further\ncandidate")
                 continue
-            lines = [f"rank {column + 1}: {ranking.top_distances[q, column]:.3f}", *gallery_labels[index : index + 1]]
+            lines = [
+                f"rank {column + 1}: {ranking.top_distances[q, column]:.3f}",
+                *_cut(gallery_labels[index : index + 1]),
+            ]
             if ranking.top_matches[q, column]:
                 sheet.tile(place, _picture(gallery_paths[index]), lines, colour=GREEN, mark=RIGHT_MARK)
             else:
@@ -126,7 +135,7 @@ def draw_matches(
 class _Sheet:
     """The page: heading, legend, then a row of places for each query. Sizes in inches."""
 
-    def __init__(self, rows: int, columns: int, *, aspect: float, title: str, protocol: str) -> None:
+    def __init__(self, rows: int, columns: int, *, aspect: float, title: str, protocol: str, words: Words) -> None:
         self._tile_height = _TILE_INCHES * aspect
         self._step_x, self._step_y = _TILE_INCHES + 0.14, self._tile_height + 0.42
         self._left, self._gap = 0.2, 0.2  # margin; between a query and its candidates
@@ -138,7 +147,7 @@ class _Sheet:
         heading(self.figure, self._left, title, small_print)
         self._axes = self.figure.add_axes((0, 0, 1, 1))  # one for all: axes of their own for each picture take seconds
         self._axes.axis("off")
-        self._legend()
+        self._legend(words.identity)
 
     def tile(
         self,
@@ -192,18 +201,23 @@ class _Sheet:
             Rectangle((x, y), width, height, facecolor=fill, edgecolor=colour, linewidth=2.6, zorder=2, gid=gid)
         )
 
-    def _legend(self) -> None:
+    def _legend(self, identity: str) -> None:
         y = 1 - (self._top - 0.26) / self._height
         x = self._left + 0.08
         for mark, colour, words in (
             (" ", BLUE, "query"),
-            (RIGHT_MARK, GREEN, "same identity"),
-            (WRONG_MARK, RED, "another identity"),
+            (RIGHT_MARK, GREEN, f"same {identity}"),
+            (WRONG_MARK, RED, f"another {identity}"),
         ):
             self.figure.text(x / self._width, y, mark, **_badge(colour))
             self.figure.text((x + 0.13) / self._width, y, words, fontsize=8, va="center", color=INK)
             x += 0.42 + 0.06 * len(words)
         self.figure.text(x / self._width, y, "below: rank and distance", fontsize=8, va="center", color=GREY)
+
+
+def _cut(labels: Sequence[str]) -> list[str]:
+    """Labels that fit below a picture."""
+    return [shortened(label, _LABEL) for label in labels]
 
 
 def _picture(path: str | Path) -> Picture | None:

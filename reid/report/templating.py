@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from reid.report.words import shortened
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -50,14 +52,6 @@ def percent(fraction: float | None) -> str:
 def interval(bounds: tuple[float, float] | None) -> str:
     """(0.541, 0.568) as "[54.1, 56.8]", in per cent; nothing where there is none."""
     return f"[{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]" if bounds else ""
-
-
-def shortened(name: str, longest: int = 26) -> str:
-    """A name of at most that many characters: a longer one keeps both ends, since names often differ in the last."""
-    if len(name) <= longest:
-        return name
-    tail = (longest - 1) // 2
-    return f"{name[: longest - 1 - tail]}\N{HORIZONTAL ELLIPSIS}{name[-tail:]}"
 
 
 def counted(number: int, noun: str = "", plural: str = "") -> str:

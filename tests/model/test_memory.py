@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from reid.model.key_names import KeyNames
 from reid.model.memory import is_out_of_memory, largest
 
 
@@ -37,3 +38,8 @@ def test_an_error_of_the_cpu_allocator_means_memory_and_another_one_does_not() -
     assert is_out_of_memory(MemoryError())
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     assert not is_out_of_memory(ValueError("out of memory"))
+
+
+def test_the_advice_names_the_key_that_the_user_sets_and_what_it_counts() -> None:
+    assert KeyNames().batch_of(48) == "dataset.batch_size=48"
+    assert KeyNames(batch_size="train.batch_size", batch_share=2).batch_of(48) == "train.batch_size=24"

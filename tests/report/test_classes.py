@@ -76,7 +76,7 @@ def test_the_matrix_counts_first_answers_and_the_table_is_worst_first(scene):
 def test_of_a_thousand_classes_the_worst_are_shown_and_the_file_of_all_is_named(tmp_path):
     scene = many_classes(1000)
     page = write(tmp_path / "report.html", scene, names={}, exclude="none", images=lambda path: None)
-    assert page.count('<tr><th scope="row">') == MOST_CLASSES
+    assert page[page.index('id="class-table"') :].count('<tr><th scope="row"') == MOST_CLASSES
     assert re.search(rf"The {MOST_CLASSES} worst of \d+ classes; per_class.csv", words_in(page))
     ranking = scene.rank(exclude="none")
     table = evaluate_recognition(ranking, scene.query, scene.gallery, {}).table

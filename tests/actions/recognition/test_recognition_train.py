@@ -229,3 +229,17 @@ def test_a_diverged_training_names_the_keys_and_classes_of_this_family(
     with pytest.raises(Exception, match=r"of the classes .*train\.clip_grad_norm=1\.0") as error:
         train(make_recognition("train", tmp_path, *ONE_EPOCH, *wild, pixels))
     assert "identities" not in str(error.value)
+
+
+@pytest.mark.slow  # it starts a second process, which imports the engine
+def test_two_processes_with_half_the_batch_each_train_as_one(make_recognition: MakeSpec, tmp_path: Path) -> None:
+    """train.batch_size is that of each process, and triplets are mined in the batch of both."""
+    plain = (*ONE_EPOCH, "train.optim.name=SGD", "dataset.num_instance=4")
+    train(make_recognition("train", tmp_path / "one", *plain, "train.batch_size=16"))
+    train(make_recognition("train", tmp_path / "two", *plain, "train.batch_size=8", "train.num_gpus=2"))
+
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-5, msg=name)
+    losses = [float(rows(tmp_path / name / "train")[0]["train_loss"]) for name in ("one", "two")]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
