@@ -126,7 +126,7 @@ def test_an_evaluation_without_a_limit_is_refused(ask: Ask, classes: Places, tmp
 
 
 def test_more_references_than_there_are_cannot_be_listed(ask: Ask, classes: Places, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="the nearest 19 are asked of 18 references"):
+    with pytest.raises(SpecError, match=r"inference\.topk is 19, and there are 18 references"):
         ask(tmp_path, classes.query, "classification_folder", "inference.topk=19")
 
 
