@@ -135,7 +135,9 @@ def _in_use(module: ReidModule) -> str:
 
 def _changes(module: ReidModule, trainer: pl.Trainer, keys: KeyNames) -> str:
     """What usually helps and is not in use yet."""
-    parts = [f"train.optim.{name.replace('_base_lr', '.base_lr')}" for name in module.part_learning_rates]
+    rates = module.part_learning_rates
+    learning = [name for name, rate in rates.items() if rate] or list(rates)  # all are 0 in some warm-ups
+    parts = [f"train.optim.{name.replace('_base_lr', '.base_lr')}" for name in learning]
     changes = [f"lower {' and '.join(parts) or 'train.optim.base_lr'}"]
     if not trainer.gradient_clip_val:
         changes.append(f"set {keys.grad_clip}=1.0")

@@ -140,8 +140,7 @@ def _check_frozen_backbone(spec: ExperimentSpec, warnings: list[str]) -> None:
             f"train.freeze_backbone_epochs {frozen} is not less than train.num_epochs {spec.train.num_epochs}; the "
             "backbone keeps its initial weights to the end"
         )
-    paths = [value for name, value in model if name.startswith("pretrained_")]
-    if frozen and not model.pretrain_choice and not any(paths):
+    if frozen and not model.pretrain_choice and not spec.backbone_files:
         warnings.append(
             f"train.freeze_backbone_epochs is {frozen} and the backbone has random weights; there is nothing in it to "
             "protect from what follows it"

@@ -31,12 +31,14 @@ with warnings.catch_warnings():
                 "gallery", the places of images; for reading and for messages.
             title: what TAO's status lines call the family.
             noun, nouns: what the images of one label show, in one word: an identity, a class.
+            backbone_keys: the keys of files whose weights the backbone starts from.
         """
 
         names: ClassVar[Mapping[str, str]]
         title: ClassVar[str]
         noun: ClassVar[str]
         nouns: ClassVar[str]
+        backbone_keys: ClassVar[tuple[str, ...]] = ("model.pretrained_model_path",)
 
         family: str = key(
             "", "What the spec is for: re_identification or ml_recog; decides which keys there are.", ours=True
@@ -144,6 +146,11 @@ with warnings.catch_warnings():
         def compares_identities(self) -> bool:
             """Whether the losses need images of several identities in a batch."""
             return True
+
+        @property
+        def backbone_files(self) -> tuple[Place, ...]:
+            """Key and place of each file whose weights the backbone starts from; empty where none is set."""
+            return tuple((path, str(self.value(path))) for path in self.backbone_keys if self.value(path))
 
         @property
         def train_place(self) -> Place:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from reid.data.augment import Augmentation
+from reid.errors import ReidError
 from reid.model.checkpoint import FORMAT, load_checkpoint
 from reid.model.extract import evaluation_mode
 from reid.model.losses import ReidCriterion
@@ -184,6 +185,22 @@ def test_the_rates_of_both_parts_leave_the_warm_up_and_are_told(
     assert [r["trunk"] for r in rates] == pytest.approx(trunk)
     assert [r["embedder"] for r in rates] == pytest.approx([3 * rate for rate in trunk])
     assert "train_acc" not in records[0].row()
+
+
+class Diverges(ReidModule):
+    """A loss that is never a number."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return super().training_step(batch, batch_idx) * float("nan")
+
+
+def test_the_advice_against_divergence_names_no_rate_of_a_part_that_is_not_trained(tmp_path: Path) -> None:
+    parts = {**PLAIN, "trunk": PartSettings(0.01, trained=False)}
+
+    with pytest.raises(ReidError) as error:
+        train(tmp_path, epochs=1, trained=module(parts, kind=Diverges))
+
+    assert "lower train.optim.embedder.base_lr or set" in error.value.fix
 
 
 class Clipped(ReidModule):

@@ -337,3 +337,16 @@ def test_an_action_of_re_identification_takes_its_own_places_and_never_anothers(
         "gallery": ("dataset.test_dataset_dir", "/shared"),
     }
     assert spec.test_places("train")["query"] == ("dataset.query_dataset_dir", "")
+
+
+def test_a_frozen_trunk_with_random_weights_is_a_warning_also_beside_a_file_of_an_embedder(load):
+    given = ("model.pretrain_choice=", "train.freeze_backbone_epochs=1", "train.batch_size=8")
+    text = "train.freeze_backbone_epochs is 1 and the backbone has random weights"
+
+    def warned(key):
+        found = load("", *given, f"model.{key}=/weights.pth", action="train").report.warnings
+        return any(warning.startswith(text) for warning in found)
+
+    assert warned("pretrained_embedder_path")
+    assert not warned("pretrained_trunk_path")
+    assert not warned("pretrained_model_path")

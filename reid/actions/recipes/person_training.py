@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reid.actions.recipes.training import TrainingRecipe, colour_jitter, require_no_file_asked_for
+from reid.actions.recipes.training import TrainingRecipe, colour_jitter, schedule_of, wants_imagenet
 from reid.data.augment import Augmentation
 from reid.data.auto_augment import AutoAugment
-from reid.data.images import Preprocess
 from reid.data.records import Record, Subset
 from reid.errors import DataError
 from reid.model.center import CenterLoss
@@ -31,16 +30,6 @@ LABEL_SMOOTHING = 0.1
 
 class PersonTraining(TrainingRecipe[ReIdentificationSpec]):
     """Bag of tricks, and TransReID where the spec asks for it."""
-
-    def preprocess(self, spec: ReIdentificationSpec) -> Preprocess:
-        """How images become network input: bicubic for transformers, bilinear for the others, as TAO has it."""
-        return Preprocess(
-            height=spec.model.input_height,
-            width=spec.model.input_width,
-            interpolation="bicubic" if is_transformer(spec.model.backbone) else "bilinear",
-            mean=spec.dataset.pixel_mean,
-            std=spec.dataset.pixel_std,
-        )
 
     def network(
         self,
@@ -147,17 +136,10 @@ class PersonTraining(TrainingRecipe[ReIdentificationSpec]):
         )
 
     def schedule(self, spec: ReIdentificationSpec) -> Schedule:
-        """The course of the learning rate."""
+        """Warm-up, then steps; or a cosine."""
         optim = spec.train.optim
-        return Schedule(
-            method=optim.warmup_method,
-            num_epochs=spec.train.num_epochs,
-            warmup_epochs=optim.warmup_epochs,
-            warmup_iters=optim.warmup_iters,
-            warmup_factor=optim.warmup_factor,
-            warmup_steps=optim.warmup_steps,
-            milestones=optim.lr_steps,
-            gamma=optim.gamma,
+        return schedule_of(
+            spec, method=optim.warmup_method, milestones=optim.lr_steps, warmup_epochs=optim.warmup_epochs
         )
 
     def initial_weights(self, spec: ReIdentificationSpec, network: ReidNetwork, *, cache_dir: Path) -> dict[str, Any]:
@@ -170,8 +152,7 @@ class PersonTraining(TrainingRecipe[ReIdentificationSpec]):
                 source=label_of(model.pretrained_model_path),
                 encryption_key=spec.encryption_key,
             ).to_dict()
-        require_no_file_asked_for(model.pretrain_choice)
-        return load_imagenet(network).to_dict() if model.pretrain_choice == "imagenet" else {}
+        return load_imagenet(network).to_dict() if wants_imagenet(spec) else {}
 
     def groups(self, spec: ReIdentificationSpec, network: ReidNetwork) -> list[dict[str, Any]]:
         """Weights, biases and the classifier, with `layer_decay` by depth."""

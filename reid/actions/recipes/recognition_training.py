@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reid.actions.recipes.training import TrainingRecipe, colour_jitter, require_no_file_asked_for
+from reid.actions.recipes.training import TrainingRecipe, colour_jitter, schedule_of, wants_imagenet
 from reid.data.augment import Augmentation
 from reid.data.blur import GaussianBlur
 from reid.data.images import Preprocess
 from reid.data.records import Record, Subset
 from reid.data.resampling import ResizedCrop
 from reid.model.losses import ReidCriterion
-from reid.model.network import Part, ReidNetwork, is_transformer
+from reid.model.network import Part, ReidNetwork
 from reid.model.parts import PartSettings, part_groups, part_lrs
 from reid.model.schedule import Schedule
 from reid.model.settings import NV_DINOV2, NetworkSettings
@@ -21,9 +21,7 @@ from reid.model.weights.loading import load_imagenet
 from reid.model.weights.location import label_of, weights_file
 from reid.model.weights.recognition import WeightFile, load_parts
 from reid.spec.ml_recog import MlRecogSpec
-
-RESIZE = 1.14
-"""Images are resized to this multiple of the input size, of which evaluation takes the middle; TAO's number."""
+from reid.spec.ml_recog.training import PartSpec
 
 HALF_TURN = 180.0
 """Most degrees of dataset.random_rotation; TAO's number."""
@@ -32,16 +30,7 @@ HALF_TURN = 180.0
 class RecognitionTraining(TrainingRecipe[MlRecogSpec]):
     """Trunk and embedder, on triplets that are mined in each batch."""
 
-    def preprocess(self, spec: MlRecogSpec) -> Preprocess:
-        """The middle of a resized image; bicubic for transformers, bilinear for the others."""
-        return Preprocess(
-            height=spec.model.input_height,
-            width=spec.model.input_width,
-            interpolation="bicubic" if is_transformer(spec.model.backbone) else "bilinear",
-            mean=spec.dataset.pixel_mean,
-            std=spec.dataset.pixel_std,
-            resize=RESIZE,
-        )
+    resize = 1.14  # TAO's number
 
     def training_preprocess(self, spec: MlRecogSpec) -> Preprocess:
         """The whole of the resized image, out of which each epoch cuts another part."""
@@ -70,21 +59,17 @@ class RecognitionTraining(TrainingRecipe[MlRecogSpec]):
 
     def initial_weights(self, spec: MlRecogSpec, network: ReidNetwork, *, cache_dir: Path) -> dict[str, Any]:
         """The files of trunk, embedder and whole network; ImageNet's in a trunk that none of them gives weights."""
-        model = spec.model
-        files = {
-            part: WeightFile(weights_file(place, cache_dir=cache_dir), label_of(place))
-            for part, place in (
-                ("trunk", model.pretrained_trunk_path),
-                ("embedder", model.pretrained_embedder_path),
-                ("whole", model.pretrained_model_path),
-            )
-            if place
+        keys = {
+            "trunk": "model.pretrained_trunk_path",
+            "embedder": "model.pretrained_embedder_path",
+            "whole": "model.pretrained_model_path",
         }
-        reports = {}
-        if not files.keys() & {"trunk", "whole"}:
-            require_no_file_asked_for(model.pretrain_choice)
-            if model.pretrain_choice == "imagenet":
-                reports["trunk"] = load_imagenet(network)
+        files = {
+            part: WeightFile(weights_file(place, cache_dir=cache_dir, key=key), label_of(place))
+            for part, key in keys.items()
+            if (place := spec.value(key))
+        }
+        reports = {"trunk": load_imagenet(network)} if wants_imagenet(spec) else {}
         reports |= load_parts(network, **files, encryption_key=spec.encryption_key)
         return {part: report.to_dict() for part, report in reports.items()}
 
@@ -122,15 +107,7 @@ class RecognitionTraining(TrainingRecipe[MlRecogSpec]):
     def schedule(self, spec: MlRecogSpec) -> Schedule:
         """Warm-up, then steps."""
         optim = spec.train.optim
-        return Schedule(
-            method=optim.warmup_method,
-            num_epochs=spec.train.num_epochs,
-            warmup_iters=optim.warmup_iters,
-            warmup_factor=optim.warmup_factor,
-            warmup_steps=optim.warmup_steps,
-            milestones=optim.steps,
-            gamma=optim.gamma,
-        )
+        return schedule_of(spec, method=optim.warmup_method, milestones=optim.steps)
 
     def groups(self, spec: MlRecogSpec, network: ReidNetwork) -> list[dict[str, Any]]:
         """Trunk and embedder, each by its own block of train.optim."""
@@ -150,15 +127,19 @@ class RecognitionTraining(TrainingRecipe[MlRecogSpec]):
 
 
 def _parts(spec: MlRecogSpec) -> dict[Part, PartSettings]:
-    trained: dict[Part, bool] = {"trunk": spec.train.train_trunk, "embedder": spec.train.train_embedder}
+    train = spec.train
     return {
-        part: PartSettings(
-            base_lr=(own := getattr(spec.train.optim, part)).base_lr,
-            bias_lr_factor=own.bias_lr_factor,
-            momentum=own.momentum,
-            weight_decay=own.weight_decay,
-            weight_decay_bias=own.weight_decay_bias,
-            trained=learns,
-        )
-        for part, learns in trained.items()
+        "trunk": _part(train.optim.trunk, trained=train.train_trunk),
+        "embedder": _part(train.optim.embedder, trained=train.train_embedder),
     }
+
+
+def _part(own: PartSpec, *, trained: bool) -> PartSettings:
+    return PartSettings(
+        base_lr=own.base_lr,
+        bias_lr_factor=own.bias_lr_factor,
+        momentum=own.momentum,
+        weight_decay=own.weight_decay,
+        weight_decay_bias=own.weight_decay_bias,
+        trained=trained,
+    )

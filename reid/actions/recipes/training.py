@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from reid.data.augment import Augmentation
 from reid.data.colour import ColourJitter
@@ -15,7 +15,7 @@ from reid.data.records import Record, Subset
 from reid.errors import SpecError
 from reid.model.backbone import build_backbone, require_known
 from reid.model.losses import ReidCriterion
-from reid.model.network import Part, ReidNetwork
+from reid.model.network import Part, ReidNetwork, is_transformer
 from reid.model.schedule import Schedule
 from reid.model.settings import NetworkSettings
 from reid.model.weights.loading import require_imagenet
@@ -27,11 +27,24 @@ S = TypeVar("S", bound=ExperimentSpec)
 
 
 class TrainingRecipe(ABC, Generic[S]):
-    """Sections of a family's spec as the plain settings that the training engine takes."""
+    """Sections of a family's spec as the plain settings that the training engine takes.
 
-    @abstractmethod
+    Attributes:
+        resize: images are resized to this multiple of the input size, of which the network gets the middle.
+    """
+
+    resize: ClassVar[float] = 1.0
+
     def preprocess(self, spec: S) -> Preprocess:
-        """How images become network input."""
+        """How images become network input: bicubic for transformers, bilinear for the others, as TAO has it."""
+        return Preprocess(
+            height=spec.model.input_height,
+            width=spec.model.input_width,
+            interpolation="bicubic" if is_transformer(spec.model.backbone) else "bilinear",
+            mean=spec.dataset.pixel_mean,
+            std=spec.dataset.pixel_std,
+            resize=self.resize,
+        )
 
     def training_preprocess(self, spec: S) -> Preprocess:
         """How images are kept for training, before the augmentation; the same unless a family says otherwise."""
@@ -71,10 +84,8 @@ class TrainingRecipe(ABC, Generic[S]):
         for key, place in files.items():
             if not scheme_of(place):
                 weights_file(place, cache_dir=Path(), key=key)
-        if not files:
-            require_no_file_asked_for(spec.model.pretrain_choice)
-            if spec.model.pretrain_choice == "imagenet":
-                require_imagenet(settings.backbone)
+        if wants_imagenet(spec):
+            require_imagenet(settings.backbone)
 
     @abstractmethod
     def initial_weights(self, spec: S, network: ReidNetwork, *, cache_dir: Path) -> dict[str, Any]:
@@ -126,17 +137,49 @@ def colour_jitter(section: ColorAugmentationSpec) -> ColourJitter | None:
     )
 
 
-def require_no_file_asked_for(pretrain_choice: str) -> None:
-    """Refuses `model.pretrain_choice: self` where no file of weights was given.
+def schedule_of(
+    spec: ExperimentSpec,
+    *,
+    method: Literal["linear", "constant", "cosine"],
+    milestones: tuple[int, ...],
+    warmup_epochs: int = 0,
+) -> Schedule:
+    """The course of the learning rate.
+
+    Args:
+        spec: the keys that both families have.
+        method: how it starts, or one cosine.
+        milestones: epochs, counted from 1, from which on it is multiplied by gamma once more.
+        warmup_epochs: of the cosine.
+    """
+    optim = spec.train.optim
+    return Schedule(
+        method=method,
+        num_epochs=spec.train.num_epochs,
+        warmup_epochs=warmup_epochs,
+        warmup_iters=optim.warmup_iters,
+        warmup_factor=optim.warmup_factor,
+        warmup_steps=optim.warmup_steps,
+        milestones=milestones,
+        gamma=optim.gamma,
+    )
+
+
+def wants_imagenet(spec: ExperimentSpec) -> bool:
+    """Whether the backbone starts from ImageNet's weights: no file fills it, and `model.pretrain_choice` says so.
 
     Raises:
-        SpecError: it is self.
+        SpecError: no file fills it, and the choice is self.
     """
-    if pretrain_choice == "self":
+    if spec.backbone_files:
+        return False
+    if spec.model.pretrain_choice == "self":
         raise SpecError(
-            "model.pretrain_choice=self, and model.pretrained_model_path is not set",
+            f"model.pretrain_choice=self, and {' and '.join(spec.backbone_keys)} "
+            f"{'is' if len(spec.backbone_keys) == 1 else 'are'} not set",
             "there are no weights to start from, and random ones instead would be a different experiment without "
             "saying so",
             "give a file with model.pretrained_model_path=FILE, or ask for random weights with "
             'model.pretrain_choice=""',
         )
+    return spec.model.pretrain_choice == "imagenet"

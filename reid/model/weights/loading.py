@@ -19,10 +19,11 @@ from reid.model.hub import hub_or_cache
 from reid.model.network import ReidNetwork
 from reid.model.settings import NV_DINOV2, OSNETS, NetworkSettings, timm_name
 from reid.model.weights.mapping import map_by_order, map_names
+from reid.model.weights.matching import match
 from reid.model.weights.parts import take_parts
 from reid.model.weights.positions import converted
 from reid.model.weights.reading import read_weights
-from reid.model.weights.report import Mismatch, WeightReport, by_reason, some
+from reid.model.weights.report import WeightReport, by_reason, some
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +113,8 @@ def _fill(
     theirs = converted(found.backbone, backbone, built_from=network.settings, origin=origin)
     if not theirs.keys() & own.keys() and (ordered := map_by_order(weights, own)):
         found, theirs = ordered, ordered.backbone
-    taken = {name: tensor for name, tensor in theirs.items() if name in own and tensor.shape == own[name].shape}
+    matched = match(theirs, own)
+    taken = matched.taken
     if len(taken) < LEAST * len(own):
         raise _of_another_network(
             source, weights, network.settings.backbone, f"{len(taken)} of the {len(own)}", found.layout.title, origin
@@ -120,7 +122,7 @@ def _fill(
     backbone.load_state_dict(taken, strict=False)
     network.backbone_loaded()
     parts, refused = ((), dict.fromkeys(found.parts, leave_out)) if leave_out else take_parts(network, found.parts)
-    not_taken = refused | dict.fromkeys(theirs.keys() - own.keys(), _UNKNOWN)
+    not_taken = refused | dict.fromkeys(matched.unknown, _UNKNOWN)
     report = WeightReport(
         source=source,
         layout=found.layout.name,
@@ -128,11 +130,8 @@ def _fill(
         loaded=len(taken),
         total=len(own),
         parts=parts,
-        missing=tuple(sorted(own.keys() - theirs.keys())),
-        mismatched=tuple(
-            Mismatch(name, tuple(theirs[name].shape), tuple(own[name].shape))
-            for name in sorted(theirs.keys() & own.keys() - taken.keys())
-        ),
+        missing=matched.missing,
+        mismatched=matched.mismatched,
         left_out=by_reason(
             found.left_out | {found.origins.get(name, name): reason for name, reason in not_taken.items()}
         ),

@@ -14,8 +14,9 @@ from reid.model.network import ReidNetwork
 from reid.model.weights.layouts import without_wrappers
 from reid.model.weights.loading import LEAST, load_file
 from reid.model.weights.mapping import Mapped, map_names
+from reid.model.weights.matching import match
 from reid.model.weights.reading import read_weights
-from reid.model.weights.report import Mismatch, WeightReport, by_reason, some
+from reid.model.weights.report import WeightReport, by_reason, some
 
 log = logging.getLogger(__name__)
 
@@ -92,11 +93,8 @@ def load_embedder(network: ReidNetwork, file: WeightFile, *, encryption_key: str
     own = module.state_dict()
     found = _mapped(weights, network.backbone.state_dict())
     theirs = {n.removeprefix(_EMBEDDER): t for n, t in found.parts.items() if n.startswith(_EMBEDDER)}
-    taken = {name: tensor for name, tensor in theirs.items() if name in own and tensor.shape == own[name].shape}
-    mismatched = tuple(
-        Mismatch(_EMBEDDER + name, tuple(theirs[name].shape), tuple(own[name].shape))
-        for name in sorted(theirs.keys() & own.keys() - taken.keys())
-    )
+    matched = match(theirs, own, prefix=_EMBEDDER)
+    taken, mismatched = matched.taken, matched.mismatched
     if len(taken) < LEAST * len(own):
         other = f"; of another shape: {some([str(tensor) for tensor in mismatched])}" if mismatched else ""
         raise CheckpointError(
@@ -107,7 +105,7 @@ def load_embedder(network: ReidNetwork, file: WeightFile, *, encryption_key: str
             "take model.pretrained_embedder_path out",
         )
     module.load_state_dict(taken, strict=False)
-    no_place = dict.fromkeys(theirs.keys() - own.keys(), "the embedder has no tensor of this name")
+    no_place = dict.fromkeys(matched.unknown, "the embedder has no tensor of this name")
     report = WeightReport(
         source=source,
         layout=found.layout.name,
@@ -115,7 +113,7 @@ def load_embedder(network: ReidNetwork, file: WeightFile, *, encryption_key: str
         loaded=len(taken),
         total=len(own),
         parts=(),
-        missing=tuple(sorted(own.keys() - theirs.keys())),
+        missing=matched.missing,
         mismatched=mismatched,
         left_out=by_reason({found.origins[_EMBEDDER + name]: reason for name, reason in no_place.items()}),
         sha256=sha256_of(file.path),

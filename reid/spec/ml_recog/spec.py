@@ -47,6 +47,7 @@ with warnings.catch_warnings():
         title: ClassVar = "Metric Learning Recognition"
         noun: ClassVar = "class"
         nouns: ClassVar = "classes"
+        backbone_keys: ClassVar = ("model.pretrained_trunk_path", "model.pretrained_model_path")
 
         family: Literal["ml_recog"] = like(ExperimentSpec, "family", default="ml_recog")
         model: ModelSpec = ModelSpec()

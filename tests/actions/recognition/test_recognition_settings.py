@@ -13,6 +13,7 @@ from torch import Tensor
 
 from reid.actions.recipes.recognition_training import RecognitionTraining
 from reid.data.augment import Augmentation
+from reid.errors import CheckpointError, SpecError
 from reid.model.losses import Branch
 from reid.model.network import ReidNetwork
 from reid.spec.load import load_spec
@@ -226,3 +227,32 @@ def test_weights_of_parts_are_read_and_told(learnt: Path, make_recognition: Any)
     assert list(told) == ["trunk", "embedder"]
     assert told["embedder"]["loaded"] == told["embedder"]["embedder_tensors"] == 2
     assert told["trunk"]["loaded"] == told["trunk"]["backbone_tensors"]
+
+
+@pytest.mark.parametrize("part", ["trunk", "embedder", "model"])
+def test_a_missing_file_of_weights_is_told_by_its_own_key(part: str, tmp_path: Path) -> None:
+    spec = spec_of(f"model.pretrained_{part}_path=absent.pth", "model.backbone=test_resnet")
+    network = ReidNetwork(RECIPE.network(spec, num_classes=2))
+
+    with pytest.raises(SpecError, match=rf"model\.pretrained_{part}_path=absent\.pth: there is no such file"):
+        RECIPE.initial_weights(spec, network, cache_dir=tmp_path)
+
+
+@pytest.mark.parametrize("part", ["trunk", "model"])
+def test_a_file_that_fills_the_trunk_needs_no_weights_of_imagenet(part: str, tmp_path: Path) -> None:
+    (tmp_path / "weights.pth").touch()
+    place = f"model.pretrained_{part}_path={tmp_path}/weights.pth"
+
+    RECIPE.require_possible(spec_of("model.backbone=osnet_x0_25", "model.pretrain_choice=imagenet", place), fresh=True)
+
+
+def test_a_file_of_an_embedder_leaves_the_trunk_to_imagenet_which_is_judged_before_any_image(tmp_path: Path) -> None:
+    (tmp_path / "embedder.pth").touch()
+    embedder = f"model.pretrained_embedder_path={tmp_path}/embedder.pth"
+
+    unknown = spec_of("model.backbone=osnet_x0_25", "model.pretrain_choice=imagenet", embedder)
+    with pytest.raises(CheckpointError, match=r"timm, whose weights that means, has none"):
+        RECIPE.require_possible(unknown, fresh=True)
+    unnamed = spec_of("model.backbone=test_resnet", "model.pretrain_choice=self", embedder)
+    with pytest.raises(SpecError, match=r"model\.pretrained_trunk_path and model\.pretrained_model_path are not set"):
+        RECIPE.require_possible(unnamed, fresh=True)
