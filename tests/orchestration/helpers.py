@@ -19,6 +19,8 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+NOT_COPIED = ("__pycache__", "tmp", "cache", "data", "results", "dvc.lock", "mlflow.db*", "mlartifacts")
+"""What commands leave in a checkout."""
 SAMPLE = ("--identities", "12", "--cameras", "2", "--images-per-camera", "2")
 
 
@@ -58,7 +60,7 @@ def make_project(tmp_path: Path) -> Project:
     folder = tmp_path / "project"
     folder.mkdir()
     for name in ("flows", "tasks", "infra", ".dvc"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "tmp", "cache"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns(*NOT_COPIED))
     for name in (".dvcignore", ".gitignore", "dvc.yaml", "params.yaml"):
         shutil.copy(ROOT / name, folder / name)
     stages = (folder / "dvc.yaml").read_text()
