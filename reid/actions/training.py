@@ -239,6 +239,7 @@ def _batches(
 
 def _validation(spec: ExperimentSpec, subsets: Subsets, hardware: Hardware) -> Validate:
     """Measures a module on query and gallery."""
+    classes = subsets["gallery"].classes | subsets["query"].classes
     test_set = QueryAndGallery.of(subsets, recipe_of(spec).training().preprocess(spec), workers=spec.workers)
 
     def validate(module: pl.LightningModule) -> dict[str, float]:
@@ -250,7 +251,7 @@ def _validation(spec: ExperimentSpec, subsets: Subsets, hardware: Hardware) -> V
             query, gallery = sides
             ranking = rank_by(spec, query, gallery, device=module.device)
             found = measure(ranking, max_rank=spec.re_ranking.max_rank, form=spec.evaluate.average_precision)
-            return found.figures() | recipe_of(spec).figures(spec, ranking, query)
+            return found.figures() | recipe_of(spec).figures(spec, ranking, query, gallery, classes)
 
         return from_main(figures)
 

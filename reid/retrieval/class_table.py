@@ -83,6 +83,25 @@ class ClassTable:
     confusions: Confusions
     names: Mapping[int, str]
 
+    def weakest(self, count: int) -> str:
+        """In words, the classes with the lowest precision at rank 1, of equal ones the lower mAP first.
+
+        Args:
+            count: classes at most; those whose every query was answered rightly, or that have none, are not among them.
+
+        Returns:
+            Each with its precision and the answer that was most often wrong; empty where no class had a wrong one.
+        """
+        wrong = sorted(
+            (one.precision_at_1, one.mean_average_precision or 0.0, one.pid, one.confused_with)
+            for one in self.classes
+            if one.precision_at_1 is not None and one.confused_with is not None
+        )
+        return ", ".join(
+            f"{class_name(self.names, pid)} {precision:.1%} (taken for {class_name(self.names, taken_for)})"
+            for precision, _, pid, taken_for in wrong[:count]
+        )
+
     def rows(self) -> list[tuple[object, ...]]:
         """By `CLASS_COLUMNS`; empty text where there is no value."""
         return [

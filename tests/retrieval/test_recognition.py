@@ -124,6 +124,18 @@ def test_the_class_table_counts_by_hand():
     assert table.confusions.wrong().rows(table.names) == [("pear", "fig", 2)]
 
 
+def test_the_weakest_classes_are_those_with_the_most_wrong_answers():
+    """References of classes 1, 2 and 3 at 1, 2 and 3; a query stands at the reference that it is taken for."""
+    asked = [(1, 1), (1, 2), (2, 2), (2, 2), (3, 1), (3, 1), (3, 2), (4, 1)]  # true class, answer; 4 has no reference
+    pids, places = np.array(asked).T
+    query = Embeddings(places[:, None].astype(np.float32), pids, 0 * pids)
+    gallery = Embeddings(np.array([[1.0], [2.0], [3.0]], np.float32), np.arange(1, 4), np.zeros(3, np.int64))
+    table = class_table(Scene(query, gallery).rank(exclude="none"), query, gallery, {1: "fig", 2: "kiwi", 3: "pear"})
+
+    assert table.weakest(5) == "pear 0.0% (taken for fig), fig 50.0% (taken for kiwi)"
+    assert table.weakest(1) == "pear 0.0% (taken for fig)"
+
+
 def test_the_most_frequent_confusion_of_a_class_is_named():
     """Class 1 is taken for 2 once and for 3 twice."""
     query = Embeddings(np.array([[2.0], [3.0], [3.1]], np.float32), np.array([1, 1, 1]), np.zeros(3, np.int64))

@@ -250,6 +250,10 @@ def test_a_blur_from_more_to_less_is_refused(refused):
         ("resnet_50", 196, False),
         ("nvdinov2_vit_large_legacy", 518, True),
         ("vit_small_patch14_dinov2", 256, False),
+        ("vit_so400m_patch14_siglip_gap_384", 384, True),  # what its name says that it is made for
+        ("vit_so400m_patch14_siglip_gap_384", 256, False),
+        ("mobilenetv2_100", 100, False),  # a width, no size
+        ("vit_base_patch16_plus_240.laion400m_e31", 240, True),
     ],
 )
 def test_the_input_size_is_a_multiple_of_what_the_trunk_takes(load, refused, backbone, size, fits):

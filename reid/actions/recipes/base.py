@@ -70,8 +70,10 @@ class Recipe(ABC, Generic[S]):
             DataError: queries have no match.
         """
 
-    def figures(self, spec: S, ranking: Ranking, query: Embeddings) -> dict[str, float]:
-        """What a validation measures beside CMC and mAP, by name."""
+    def figures(
+        self, spec: S, ranking: Ranking, query: Embeddings, gallery: Embeddings, classes: Mapping[int, str]
+    ) -> dict[str, float]:
+        """What a validation measures beside CMC and mAP, by name; what it finds besides goes to the log."""
         return {}
 
     def recognition(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from reid.data.records import Subset
 from reid.data.requirements import require_referenced, require_trainable
 from reid.errors import CheckpointError, DataError, SpecError
 from reid.model.selection import LATEST_OF_CLASSES
+from reid.retrieval.class_table import class_table
 from reid.retrieval.clusters import cluster_agreement
 from reid.retrieval.distance import euclidean_name
 from reid.retrieval.embeddings import Embeddings
@@ -31,6 +33,10 @@ from reid.spec.ml_recog import MlRecogSpec
 
 if TYPE_CHECKING:
     from reid.actions.recipes.training import TrainingRecipe
+
+log = logging.getLogger(__name__)
+
+_WEAKEST = 5  # classes that a validation names
 
 
 class RecognitionRecipe(Recipe[MlRecogSpec]):
@@ -76,8 +82,14 @@ class RecognitionRecipe(Recipe[MlRecogSpec]):
         """A reference of each class that is asked for."""
         require_referenced(query, gallery)
 
-    def figures(self, spec: MlRecogSpec, ranking: Ranking, query: Embeddings) -> dict[str, float]:
-        """TAO's figures, under its names."""
+    def figures(
+        self, spec: MlRecogSpec, ranking: Ranking, query: Embeddings, gallery: Embeddings, classes: Mapping[int, str]
+    ) -> dict[str, float]:
+        """TAO's figures, under its names; the weakest classes are logged."""
+        if spec.train.report_accuracy_per_class and (
+            weakest := class_table(ranking, query, gallery, classes).weakest(_WEAKEST)
+        ):
+            log.info("classes with the lowest precision at rank 1: %s", weakest)
         clusters = cluster_agreement(query, l2_normalise=spec.evaluate.l2_normalise, seed=max(spec.train.seed, 0))
         average = _average(spec.train.report_accuracy_per_class)
         return measure_recognition(ranking, query, average=average, clusters=clusters).figures("val")

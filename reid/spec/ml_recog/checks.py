@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from reid.spec.ml_recog.spec import MlRecogSpec
 from reid.spec.problems import Problem
 from reid.spec.steps import OLDEST_OPSET
 
 _PATCHES_OF_14 = ("patch14", "nvdinov2")
 """Parts of the names of trunks that cut images into patches of 14 pixels."""
+
+_MADE_FOR = re.compile(r"patch\d.*_(\d{3})(?![0-9a-z])")
+"""The size in the name of a trunk with patches, such as vit_so400m_patch14_siglip_384: it fits in any case."""
 
 
 def check_recognition(
@@ -40,8 +45,9 @@ def _check_input(spec: MlRecogSpec, problems: list[Problem], *, training: bool) 
     if training or spec.is_given("model.backbone"):  # else the network is that of a checkpoint
         steps = (14,) if any(part in backbone for part in _PATCHES_OF_14) else (32,)
     words = " or ".join(str(step) for step in steps)
+    made_for = _MADE_FOR.search(backbone)
     for name, size in (("input_width", spec.model.input_width), ("input_height", spec.model.input_height)):
-        if all(size % step for step in steps):
+        if all(size % step for step in steps) and not (made_for and size == int(made_for[1])):
             near = sorted({max(round(size / step), 1) * step for step in steps})
             problems.append(
                 Problem(

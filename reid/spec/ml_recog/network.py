@@ -41,14 +41,16 @@ class ModelSpec(NetworkSpec):
     pretrained_embedder_path: str = key("", f"Initial weights of the embedder alone: {_WEIGHTS}")
     input_width: int = key(
         224,
-        "Width in pixels of the network's input: a multiple of 32, or of 14 for a trunk with patches of 14.",
+        "Width in pixels of the network's input: a multiple of 32, or of 14 for a trunk with patches of 14; "
+        "or the size in the name of such a trunk (..._patch14_siglip_384).",
         ge=14,
         tao_bounds=(None, None),
         parent_param=True,
     )
     input_height: int = key(
         224,
-        "Height in pixels of the network's input: a multiple of 32, or of 14 for a trunk with patches of 14.",
+        "Height in pixels of the network's input: a multiple of 32, or of 14 for a trunk with patches of 14; "
+        "or the size in the name of such a trunk (..._patch14_siglip_384).",
         ge=14,
         tao_bounds=(None, None),
         parent_param=True,

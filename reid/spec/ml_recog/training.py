@@ -67,6 +67,6 @@ class TrainSpec(TrainingSpec):
     train_trunk: bool = key(True, "Train the trunk; false keeps its initial weights.")
     train_embedder: bool = key(True, "Train the embedder; false keeps its initial weights.")
     report_accuracy_per_class: bool = key(
-        True, "Average the figures of validation over classes, not over images, and log the weakest classes."
+        True, "Average the figures of validation over classes, not over images, and log the five weakest classes."
     )
     optim: OptimSpec = OptimSpec()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,7 +15,9 @@ from reid.actions.train import train
 from reid.errors import SpecError
 from reid.model.checkpoint import load_checkpoint
 from reid.model.selection import LATEST_OF_CLASSES
+from reid.retrieval.embeddings import Embeddings
 from tests.actions.recognition.conftest import MakeSpec
+from tests.retrieval.scenes import Scene
 
 
 def test_frozen_batch_norms_end_with_the_statistics_of_the_random_start(
@@ -59,3 +62,20 @@ def test_a_missing_file_of_references_is_told_before_a_checkpoint_is_read(
 
     with pytest.raises(SpecError, match=r"inference\.gallery=absent\.parquet: there is no such file.*reid enroll"):
         inference(make_recognition("inference", tmp_path, *settings))
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_validation_logs_the_weakest_classes_where_classes_are_reported(
+    told: bool, make_recognition: MakeSpec, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = make_recognition("train", tmp_path, f"train.report_accuracy_per_class={told}")
+    places = np.eye(2, dtype=np.float32)
+    query = Embeddings(places, np.array([1, 1]), np.zeros(2, np.int64))
+    gallery = Embeddings(places, np.array([1, 2]), np.zeros(2, np.int64))
+    ranking = Scene(query, gallery).rank(exclude="none")
+
+    with caplog.at_level("INFO", "reid.actions.recipes.recognition"):
+        recipe_of(spec).figures(spec, ranking, query, gallery, {1: "fig", 2: "plum"})
+
+    line = "classes with the lowest precision at rank 1: fig 50.0% (taken for plum)"
+    assert [record.getMessage() for record in caplog.records] == ([line] if told else [])
