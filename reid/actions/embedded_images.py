@@ -64,8 +64,9 @@ class EvaluationImages:
             gallery,
             test_set=subsets.test_set,
             network={
-                "neck_feat": checkpoint.network.neck_feat,
-                "with_flip_feature": checkpoint.network.with_flip_feature,
+                key: getattr(checkpoint.network, key)
+                for key in ("neck_feat", "with_flip_feature")
+                if key in type(spec.model).model_fields
             },
             facts={
                 "query_junk_dropped": len(subsets["query"].junk),

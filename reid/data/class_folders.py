@@ -112,8 +112,8 @@ def _require_classes(found: _ClassFolders, name: str) -> None:
         )
     if empty := [folder for folder, images in found.images.items() if not images]:
         raise DataError(
-            f"of the {len(found.images)} class folders in the {name} folder {found.root}, {len(empty)} hold no image: "
-            f"{some(empty)}",
+            f"of the {len(found.images)} class folders in the {name} folder {found.root}, "
+            f"{len(empty)} {'holds' if len(empty) == 1 else 'hold'} no image: {some(empty)}",
             "a class without images can neither be learnt nor recognised; images end in .jpg, .jpeg, .png, .bmp or "
             ".webp",
             "add images, or take the empty folders away",

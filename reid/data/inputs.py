@@ -35,6 +35,13 @@ def read_images(path: Path, kind: InputKind, *, name: str = "input") -> Subset:
             "set inference.inference_input_type=image, or give a folder",
         )
     if kind == "classification_folder":
+        loose = [file for file in listed(path)[0] if is_picture(file)] if path.is_dir() else []
+        if loose and not listed(path)[1]:
+            raise DataError(
+                f"the {name} folder {path} holds {len(loose)} images and no class folder",
+                f"inference.inference_input_type is {kind}",
+                "set inference.inference_input_type=image_folder, or give a folder of class folders",
+            )
         return read_class_folders({name: path})[name]
     if kind == "image":
         return _one(Path(path).expanduser().absolute(), name)

@@ -67,3 +67,10 @@ def test_a_place_of_another_kind_is_refused(tmp_path: Path, place: str, kind: In
 
     with pytest.raises(DataError, match=message):
         read_images(tmp_path / place, kind)
+
+
+def test_a_flat_folder_is_refused_with_the_kind_of_input_that_takes_it(tmp_path: Path) -> None:
+    write_images(tmp_path, "a.jpg", "b.jpg")
+
+    with pytest.raises(DataError, match=r"2 images and no class folder.*inference_input_type=image_folder"):
+        read_images(tmp_path, "classification_folder")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from PIL import Image
 
 from tests.orchestration.helpers import BIN, ROOT, Project
 
@@ -78,7 +79,7 @@ def _run_demo(project: Project) -> None:
 
 
 def _prepare(project: Project) -> None:
-    """What the documents assume: an environment, archives of one's own, and a spec."""
+    """What the documents assume: an environment, archives of one's own, a spec, and pictures of things."""
     (project.folder / ".venv").symlink_to(BIN.parent, target_is_directory=True)
     size = ("--identities", "32", "--cameras", "2", "--images-per-camera", "2")  # 16 to train: the default batch
     project.run("reid", "sample", *size, "--out", "data/mine")
@@ -87,3 +88,8 @@ def _prepare(project: Project) -> None:
         archive.rename(archive.with_name(f"{name}.tar.gz"))
     spec = (project.folder / "params.yaml").read_text()
     (project.folder / "spec.yaml").write_text(spec.replace("results_dir: results", "results_dir: results_of_spec"))
+    for folder, colour in {"references/apple": "red", "references/pear": "yellow", "new/kiwi": "green"}.items():
+        (project.folder / folder).mkdir(parents=True)
+        for number in range(2):
+            Image.new("RGB", (48 + number, 96), colour).save(project.folder / folder / f"{number}.jpg")
+    Image.new("RGB", (50, 90), "green").save(project.folder / "picture.jpg")

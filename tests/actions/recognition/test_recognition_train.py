@@ -163,7 +163,7 @@ def test_an_empty_class_folder_is_refused_by_name(classes: Places, make_recognit
     places = copied(classes, tmp_path)
     (places["reference"] / "quince").mkdir()
     assert "in the reference folder" in (said := refused(make_recognition, tmp_path, places))
-    assert "hold no image: quince" in said
+    assert "holds no image: quince" in said
 
 
 def test_a_query_class_without_reference_is_refused_by_name(
