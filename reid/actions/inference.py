@@ -43,7 +43,7 @@ def inference(spec: ExperimentSpec) -> ActionResult:
             require_images(subset, places[name][0])
         images = [(name, path) for name, subset in subsets.by_name.items() for path in subset.images]
         records = _records(subsets.by_name, images)
-        recipe.require_answerable(spec, notes_on(checkpoint), subsets.by_name)
+        answering = recipe.answering(spec, notes_on(checkpoint), subsets.by_name)
         run.begin(spec)
         preprocess = Preprocess.from_dict(checkpoint.preprocess)
         pack = subsets.pack([path for _, path in images], preprocess, workers=spec.workers)
@@ -65,7 +65,7 @@ def inference(spec: ExperimentSpec) -> ActionResult:
         if vectors is None:  # this process has embedded its share; the main one goes on
             return ActionResult("inference", run.folder, {}, {}, None)
         inputs = Inputs(images, records, vectors, subsets.by_name, {**notes_on(checkpoint), "embedding_engine": engine})
-        answers = recipe.answer(spec, inputs, run.folder)
+        answers = answering(inputs, run.folder)
         figures: dict[str, float | int | str] = {
             "images": len(images),
             "embedding_size": int(vectors.shape[1]),

@@ -35,8 +35,8 @@ def read_images(path: Path, kind: InputKind, *, name: str = "input") -> Subset:
             "set inference.inference_input_type=image, or give a folder",
         )
     if kind == "classification_folder":
-        loose = [file for file in listed(path)[0] if is_picture(file)] if path.is_dir() else []
-        if loose and not listed(path)[1]:
+        files, below = listed(path) if path.is_dir() else ([], [])
+        if (loose := [file for file in files if is_picture(file)]) and not below:
             raise DataError(
                 f"the {name} folder {path} holds {len(loose)} images and no class folder",
                 f"inference.inference_input_type is {kind}",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from reid.actions.recipes.inputs import Answers, Inputs
+from reid.actions.recipes.inputs import Answering
 from reid.data.records import Subset
 from reid.retrieval.embeddings import Embeddings
 from reid.retrieval.ranking import Ranking
@@ -90,8 +90,9 @@ class Recipe(ABC, Generic[S]):
             SpecError: none is named that inference could not do without.
         """
 
-    def require_answerable(self, spec: S, made_by: Mapping[str, Any], subsets: Mapping[str, Subset]) -> None:
-        """Refuses, before anything is embedded, what inference could not answer.
+    @abstractmethod
+    def answering(self, spec: S, made_by: Mapping[str, Any], subsets: Mapping[str, Subset]) -> Answering:
+        """Reads and checks, before anything is embedded, what the answers need; gives what writes them.
 
         Args:
             spec: of the action.
@@ -99,15 +100,9 @@ class Recipe(ABC, Generic[S]):
             subsets: the images that will be embedded.
 
         Raises:
-            ReidError: see `answer`.
-        """
-
-    @abstractmethod
-    def answer(self, spec: S, inputs: Inputs, folder: Path) -> Answers:
-        """Writes the files of inference.
-
-        Raises:
-            CheckpointError: a gallery file was embedded by another network.
+            SpecError: more is asked for than the references can answer.
+            DataError: a file that the spec names cannot be used.
+            CheckpointError: it was made with another network.
         """
 
     @abstractmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,3 +59,7 @@ class Answers:
     files: dict[str, Path]
     tracked: tuple[str, ...]
     figures: Mapping[str, float | int]
+
+
+Answering = Callable[[Inputs, Path], Answers]
+"""Writes the files of inference into a folder."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reid.actions.inference_files import TABLE, write_embeddings_table, write_inference_json
 from reid.actions.recipes.base import Recipe
-from reid.actions.recipes.inputs import Answers, Inputs
+from reid.actions.recipes.inputs import Answering, Answers, Inputs
 from reid.data.readers import read_market1501, require_named
 from reid.data.records import Subset
 from reid.data.requirements import require_evaluable, require_trainable
@@ -62,15 +63,21 @@ class PersonRecipe(Recipe[ReIdentificationSpec]):
             )
         return places
 
-    def answer(self, spec: ReIdentificationSpec, inputs: Inputs, folder: Path) -> Answers:
-        """The embeddings themselves, in TAO's JSON and as a table."""
-        output, table = Path(spec.inference.output_file), folder / TABLE
-        write_inference_json(output, [path for _, path in inputs.images], inputs.vectors)
-        write_embeddings_table(table, inputs.images, inputs.records, inputs.vectors, made_by=inputs.made_by)
-        return Answers({"inference": output, "embeddings": table}, ("embeddings",), {})
+    def answering(
+        self, spec: ReIdentificationSpec, made_by: Mapping[str, Any], subsets: Mapping[str, Subset]
+    ) -> Answering:
+        """The embeddings themselves, in TAO's JSON and as a table; they need nothing else."""
+        return partial(_write, Path(spec.inference.output_file))
 
     def training(self) -> TrainingRecipe[ReIdentificationSpec]:
         """Bag of tricks, and TransReID where asked for."""
         from reid.actions.recipes.person_training import PersonTraining
 
         return PersonTraining()
+
+
+def _write(output: Path, inputs: Inputs, folder: Path) -> Answers:
+    table = folder / TABLE
+    write_inference_json(output, [path for _, path in inputs.images], inputs.vectors)
+    write_embeddings_table(table, inputs.images, inputs.records, inputs.vectors, made_by=inputs.made_by)
+    return Answers({"inference": output, "embeddings": table}, ("embeddings",), {})

@@ -6,12 +6,13 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reid.actions.inference_files import TABLE, write_embeddings_table
 from reid.actions.recipes.base import Recipe
-from reid.actions.recipes.inputs import Answers, Inputs
+from reid.actions.recipes.inputs import Answering, Answers, Inputs
 from reid.data.class_folders import numbered_like, read_class_folders
 from reid.data.class_map import read_class_map
 from reid.data.inputs import read_images
@@ -131,43 +132,18 @@ class RecognitionRecipe(Recipe[MlRecogSpec]):
             )
         return places
 
-    def require_answerable(self, spec: MlRecogSpec, made_by: Mapping[str, Any], subsets: Mapping[str, Subset]) -> None:
-        """The gallery file, the limit and the number of references."""
-        _threshold(spec, made_by)
-        own = spec.inference
-        count = len(_gallery_file(spec, made_by) if own.gallery else subsets["gallery"].records)
-        if own.topk > count:
+    def answering(self, spec: MlRecogSpec, made_by: Mapping[str, Any], subsets: Mapping[str, Subset]) -> Answering:
+        """TAO's result.csv, by references that are embedded along or stand in a gallery file, and the embeddings."""
+        threshold = _threshold(spec, made_by)
+        enrolled = _gallery_file(spec, made_by) if spec.inference.gallery else None
+        count = len(subsets["gallery"].records if enrolled is None else enrolled)
+        if spec.inference.topk > count:
             raise SpecError(
-                f"inference.topk is {own.topk}, and there are {count} references",
+                f"inference.topk is {spec.inference.topk}, and there are {count} references",
                 "each answer is the class of one reference",
                 f"set inference.topk={count} or less, or give more references",
             )
-
-    def answer(self, spec: MlRecogSpec, inputs: Inputs, folder: Path) -> Answers:
-        """TAO's result.csv, and the embeddings of images and references with their classes."""
-        asked, output, table = inputs.side("query"), Path(spec.inference.output_file), folder / TABLE
-        references = _references(spec, inputs)
-        threshold = _threshold(spec, inputs.made_by)
-        recognised = recognise(
-            asked.vectors,
-            references.embeddings,
-            topk=spec.inference.topk,
-            threshold=threshold,
-            l2_normalise=spec.evaluate.l2_normalise,
-            memory_bytes=spec.evaluate.memory_bytes,
-        )
-        write_result_csv(output, asked.paths, recognised, references.classes)
-        write_embeddings_table(
-            table, inputs.images, inputs.records, inputs.vectors, names=_names(inputs), made_by=inputs.made_by
-        )
-        figures: dict[str, float | int] = {
-            "images": len(asked.images),
-            "references": len(references),
-            "classes": len(references.classes),
-            "none_of_these": recognised.num_unknown,
-            **({} if threshold is None else {"threshold": threshold}),
-        }
-        return Answers({"inference": output, "embeddings": table}, ("inference", "embeddings"), figures)
+        return partial(_answer, spec, enrolled, threshold)
 
     def training(self) -> TrainingRecipe[MlRecogSpec]:
         """Trunk and embedder on mined triplets."""
@@ -190,11 +166,35 @@ def _require_gallery(path: Path) -> None:
         )
 
 
-def _references(spec: MlRecogSpec, inputs: Inputs) -> References:
-    if not spec.inference.gallery:
-        gallery = inputs.side("gallery")
-        return References.of(gallery.vectors, _names(gallery), gallery.paths, inputs.made_by)
-    return _gallery_file(spec, inputs.made_by)
+def _answer(
+    spec: MlRecogSpec, enrolled: References | None, threshold: float | None, inputs: Inputs, folder: Path
+) -> Answers:
+    asked, output, table = inputs.side("query"), Path(spec.inference.output_file), folder / TABLE
+    references = _embedded_references(inputs.side("gallery")) if enrolled is None else enrolled
+    recognised = recognise(
+        asked.vectors,
+        references.embeddings,
+        topk=spec.inference.topk,
+        threshold=threshold,
+        l2_normalise=spec.evaluate.l2_normalise,
+        memory_bytes=spec.evaluate.memory_bytes,
+    )
+    write_result_csv(output, asked.paths, recognised, references.classes)
+    write_embeddings_table(
+        table, inputs.images, inputs.records, inputs.vectors, names=_names(inputs), made_by=inputs.made_by
+    )
+    figures: dict[str, float | int] = {
+        "images": len(asked.images),
+        "references": len(references),
+        "classes": len(references.classes),
+        "none_of_these": recognised.num_unknown,
+        **({} if threshold is None else {"threshold": threshold}),
+    }
+    return Answers({"inference": output, "embeddings": table}, ("inference", "embeddings"), figures)
+
+
+def _embedded_references(gallery: Inputs) -> References:
+    return References.of(gallery.vectors, _names(gallery), gallery.paths, gallery.made_by)
 
 
 def _gallery_file(spec: MlRecogSpec, made_by: Mapping[str, Any]) -> References:
