@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from reid.actions.protocol import VECTOR
 from reid.errors import DataError
 from reid.files import sha256_of
 from reid.retrieval.gallery_file import GalleryFile
@@ -79,7 +80,7 @@ def _mismatch(figures: Verification, measured: dict[str, Any], gallery: GalleryF
     expected, found = gallery.metadata.get("checkpoint_sha256"), measured.get("checkpoint_sha256")
     if expected and found and expected != found:
         return "it was measured with another checkpoint than the one that embedded the gallery"
-    for key in ("neck_feat", "with_flip_feature"):
+    for key in VECTOR:
         if key in gallery.metadata and protocol.get(key, gallery.metadata[key]) != gallery.metadata[key]:
             return f"it was measured with {key}={protocol[key]}, and the gallery has {gallery.metadata[key]}"
     return ""

@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from reid.actions.protocol import VECTOR
 from reid.model.checkpoint import Checkpoint
 from reid.report.card import CardCheckpoint, CardFigures, write_card
 from reid.spec.experiment import ExperimentSpec
@@ -26,7 +27,6 @@ _NEEDED_OF_CLASSES = (
     *("test Precision at Rank 1", "test Mean Average Precision", "test Mean Reciprocal Rank", "test r-Precision"),
     *("average_over", "k", "classes", "classes_scored", "open_set"),
 )
-_VECTOR = ("neck_feat", "with_flip_feature")
 
 
 def write_model_card(spec: ExperimentSpec, folder: Path, checkpoint: Checkpoint, *, checked_on: str) -> Path:
@@ -89,7 +89,7 @@ def _metrics(path: Path, checkpoint: Checkpoint) -> tuple[dict[str, Any] | None,
     needed = _NEEDED + (_NEEDED_OF_CLASSES if "train_classes" in checkpoint.provenance else ())
     if missing := [key for key in needed if key not in metrics]:
         return None, f"The evaluation beside the export is of another version: it has no {', '.join(missing)}."
-    for key in _VECTOR:
+    for key in VECTOR:
         exported = getattr(checkpoint.network, key)
         if metrics["protocol"].get(key, exported) != exported:
             return None, (
@@ -102,7 +102,7 @@ def _metrics(path: Path, checkpoint: Checkpoint) -> tuple[dict[str, Any] | None,
 def _command(spec: ExperimentSpec, checkpoint: Checkpoint) -> str:
     """A shell line that evaluates the checkpoint to where the next export looks; capitals stand for places unknown."""
     places = spec.test_places("evaluate")
-    vector = {key: getattr(checkpoint.network, key) for key in _VECTOR if key in type(spec.model).model_fields}
+    vector = {key: getattr(checkpoint.network, key) for key in VECTOR if key in type(spec.model).model_fields}
     words = {
         "evaluate.checkpoint": str(checkpoint.path.absolute()),
         **{spec.names[side]: places[side][1] or f"{side.upper()}_IMAGES" for side in ("query", "gallery")},

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from reid.actions.embedded import Embedded
+from reid.actions.protocol import VECTOR
 from reid.actions.query_rows import images_at, query_rows
 from reid.errors import SpecError
 from reid.files import sha256_of
@@ -79,7 +80,7 @@ def read_test_set(spec: ExperimentSpec) -> Embedded:
         _with_pictures(spec, query.embeddings, "query"),
         _with_pictures(spec, gallery.embeddings, "gallery"),
         test_set=_fingerprint(query.embeddings, gallery.embeddings),
-        network=_same_in_both(files, ("neck_feat", "with_flip_feature")),
+        network=_same_in_both(files, VECTOR),
         facts={
             **_dropped("query", query),
             **_dropped("gallery", gallery),

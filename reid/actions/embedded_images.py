@@ -8,6 +8,7 @@ from reid.actions.embedded import Embedded
 from reid.actions.engine import embedder_of
 from reid.actions.handover import hand_over
 from reid.actions.processes import processes
+from reid.actions.protocol import VECTOR
 from reid.actions.recipes.table import recipe_of
 from reid.actions.scoring import QueryAndGallery, batch_size_of
 from reid.actions.settings import as_launched, hardware_of
@@ -63,11 +64,7 @@ class EvaluationImages:
             query,
             gallery,
             test_set=subsets.test_set,
-            network={
-                key: getattr(checkpoint.network, key)
-                for key in ("neck_feat", "with_flip_feature")
-                if key in type(spec.model).model_fields
-            },
+            network={key: getattr(checkpoint.network, key) for key in VECTOR if key in type(spec.model).model_fields},
             facts={
                 "query_junk_dropped": len(subsets["query"].junk),
                 "gallery_junk_dropped": len(subsets["gallery"].junk),

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from reid.actions.parent import find_checkpoint
+from reid.actions.protocol import VECTOR
 from reid.actions.recipes.table import recipe_of
 from reid.data.images import Preprocess
 from reid.errors import CheckpointError
@@ -41,9 +42,6 @@ _FREE = {
 _OF_THE_HEAD = ("cosine_margin", "cosine_scale")
 """Settings of the network whose keys are in train.optim."""
 
-_CHOSEN_HERE = ("neck_feat", "with_flip_feature")
-"""Settings that follow the spec where it sets them, as in TAO: which vector is the embedding."""
-
 
 def hand_over(spec: ExperimentSpec, action: Consumer) -> tuple[ExperimentSpec, Checkpoint]:
     """Finds and reads the checkpoint of an action, and fills the spec with all that follows from it.
@@ -63,7 +61,7 @@ def hand_over(spec: ExperimentSpec, action: Consumer) -> tuple[ExperimentSpec, C
     checkpoint = load_checkpoint(path, encryption_key=spec.encryption_key)
     _require_same_network(spec, checkpoint)
     given = spec.model.model_fields_set
-    chosen = {key: getattr(spec.model, key) for key in _CHOSEN_HERE if key in given}
+    chosen = {key: getattr(spec.model, key) for key in VECTOR if key in given}
     checkpoint = replace(checkpoint, network=replace(checkpoint.network, **chosen))
     log.info("%s uses %s (epoch %d)", action, path, checkpoint.epoch)
     return _filled(spec, action, checkpoint), checkpoint

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reid.actions.protocol import VECTOR
 from reid.actions.scoring import embed_pixels
 from reid.data.images import Pixels, Preprocess
 from reid.data.progress import progress
@@ -69,7 +70,7 @@ def checkpoint_of(gallery: Path, made_by: Mapping[str, Any], given: Path | None)
         CheckpointError: it is not known, missing, or not the one that embedded the gallery, by SHA-256.
     """
     checkpoint = read_checkpoint(_checkpoint_path(gallery, made_by, given))
-    chosen = {key: made_by[key] for key in ("neck_feat", "with_flip_feature") if key in made_by}
+    chosen = {key: made_by[key] for key in VECTOR if key in made_by}
     return replace(checkpoint, network=replace(checkpoint.network, **chosen))
 
 

@@ -13,6 +13,9 @@ from reid.retrieval.pairs import Exclude
 from reid.retrieval.ranking import Ranking
 from reid.spec.experiment import ExperimentSpec
 
+VECTOR = ("neck_feat", "with_flip_feature")
+"""Which vector of the network is the embedding, by the names of the `model` section's keys."""
+
 _LEFT_OUT: dict[Exclude, str] = {
     "same_camera": "a query's identity under its own camera is left out",
     "same_image": "the query's own image is left out",
